@@ -1,0 +1,335 @@
+//! The request as the gateway gets it: which application, what kind of body, and the environ.
+//!
+//! Built once per request by the module, in an Apache child's request thread; handed over by
+//! pointer in embedded mode and as the payload of a `Request` frame to a daemon. The pairs are in
+//! the order they must be put into the environ: a later pair replaces an earlier one.
+
+use crate::codec::{Reader, WireError, Writer};
+
+/// Bits of [`RequestHead::flags`].
+pub mod flag {
+    /// The script is loaded again when its file changes (WSGIScriptReloading).
+    pub const RELOADING: u16 = 1;
+    /// `wsgi.url_scheme` is `https`.
+    pub const HTTPS: u16 = 2;
+    /// All flags this version knows.
+    pub const KNOWN: u16 = RELOADING | HTTPS;
+}
+
+/// How the request body reaches the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// There is none.
+    None,
+    /// It is short and was there already: these are all its bytes.
+    Inline(&'a [u8]),
+    /// The application's reads ask for it; the length in bytes when the client declared one.
+    Pulled(Option<u64>),
+}
+
+/// What a pair's value means to Python.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// A native string whose code points are these bytes (PEP 3333, "Unicode Issues").
+    Latin1(&'a [u8]),
+    /// A path, decoded as the file system's names are.
+    Path(&'a [u8]),
+    /// Python's None: a variable that is set without a value.
+    None,
+}
+
+/// A decoded request head that borrows the message's bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestHead<'a> {
+    /// See [`flag`].
+    pub flags: u16,
+    /// When Apache began to read the request, microseconds since 1970.
+    pub request_start: u64,
+    /// When the child began to look for a daemon, microseconds since 1970; 0 when embedded.
+    pub queue_start: u64,
+    /// The script's absolute path.
+    pub script: &'a [u8],
+    /// The application group's name; empty for the main interpreter.
+    pub application_group: &'a [u8],
+    /// The name of the callable object in the script.
+    pub callable: &'a [u8],
+    /// The request body.
+    pub body: Body<'a>,
+    pairs: u32,
+    environ: &'a [u8],
+}
+
+impl<'a> RequestHead<'a> {
+    /// Decodes a whole head and checks the framing of every pair.
+    pub fn decode(payload: &'a [u8]) -> Result<Self, WireError> {
+        let mut reader = Reader::new(payload);
+        let flags = reader.u16("flags")?;
+        if flags & !flag::KNOWN != 0 {
+            return Err(WireError::Value {
+                field: "flags",
+                value: u64::from(flags),
+            });
+        }
+        let kind = reader.u8("body kind")?;
+        let length = reader.u64("body length")?;
+        let request_start = reader.u64("request start")?;
+        let queue_start = reader.u64("queue start")?;
+        let script = reader.short_bytes("script")?;
+        let application_group = reader.short_bytes("application group")?;
+        let callable = reader.short_bytes("callable")?;
+        let pairs = reader.u32("pair count")?;
+        let environ = reader.bytes("environ")?;
+        check_pairs(environ, pairs)?;
+        let body = match kind {
+            0 => Body::None,
+            1 => Body::Inline(reader.take(reader.rest().len(), "inline body")?),
+            2 => Body::Pulled(Some(length)),
+            3 => Body::Pulled(None),
+            other => {
+                return Err(WireError::Value {
+                    field: "body kind",
+                    value: u64::from(other),
+                });
+            }
+        };
+        reader.finish()?;
+        Ok(RequestHead {
+            flags,
+            request_start,
+            queue_start,
+            script,
+            application_group,
+            callable,
+            body,
+            pairs,
+            environ,
+        })
+    }
+
+    /// How many pairs [`RequestHead::environ`] gives.
+    pub fn pair_count(&self) -> usize {
+        self.pairs as usize
+    }
+
+    /// The pairs of the environ, in order.
+    pub fn environ(&self) -> impl Iterator<Item = (&'a [u8], Value<'a>)> + use<'a> {
+        let mut reader = Reader::new(self.environ);
+        std::iter::from_fn(move || next_pair(&mut reader).ok())
+    }
+}
+
+fn check_pairs(environ: &[u8], pairs: u32) -> Result<(), WireError> {
+    let mut reader = Reader::new(environ);
+    for _ in 0..pairs {
+        next_pair(&mut reader)?;
+    }
+    reader.finish()
+}
+
+fn next_pair<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], Value<'a>), WireError> {
+    let key = reader.short_bytes("key")?;
+    let kind = reader.u8("value kind")?;
+    let bytes = reader.bytes("value")?;
+    let value = match kind {
+        0 => Value::Latin1(bytes),
+        1 => Value::Path(bytes),
+        2 if bytes.is_empty() => Value::None,
+        other => {
+            return Err(WireError::Value {
+                field: "value kind",
+                value: u64::from(other),
+            });
+        }
+    };
+    Ok((key, value))
+}
+
+/// What [`HeadBuilder::start`] needs to know about a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// See [`flag`].
+    pub flags: u16,
+    /// See [`RequestHead::request_start`].
+    pub request_start: u64,
+    /// See [`RequestHead::script`]; at most 65,535 bytes.
+    pub script: &'a [u8],
+    /// See [`RequestHead::application_group`].
+    pub application_group: &'a [u8],
+    /// See [`RequestHead::callable`].
+    pub callable: &'a [u8],
+}
+
+const BODY_KIND_AT: usize = 2;
+const BODY_LENGTH_AT: usize = 3;
+const QUEUE_START_AT: usize = 19;
+
+/// Encodes a request head into one buffer, without moving what was written.
+#[derive(Debug)]
+pub struct HeadBuilder {
+    out: Vec<u8>,
+    counts_at: usize,
+    pairs: u32,
+}
+
+impl HeadBuilder {
+    /// Starts a head in `buffer`, whose old contents are dropped and whose room is kept.
+    pub fn start(mut buffer: Vec<u8>, target: &Target<'_>) -> Self {
+        buffer.clear();
+        buffer.put_u16(target.flags);
+        buffer.put_u8(0);
+        buffer.put_u64(0);
+        buffer.put_u64(target.request_start);
+        buffer.put_u64(0);
+        buffer.put_short_bytes(target.script);
+        buffer.put_short_bytes(target.application_group);
+        buffer.put_short_bytes(target.callable);
+        let counts_at = buffer.len();
+        buffer.put_u32(0);
+        buffer.put_u32(0);
+        HeadBuilder {
+            out: buffer,
+            counts_at,
+            pairs: 0,
+        }
+    }
+
+    /// Adds a native string.
+    pub fn latin1(&mut self, key: &[u8], value: &[u8]) {
+        self.pair(key, 0, value);
+    }
+
+    /// Adds a path.
+    pub fn path(&mut self, key: &[u8], value: &[u8]) {
+        self.pair(key, 1, value);
+    }
+
+    /// Adds a variable without a value.
+    pub fn none(&mut self, key: &[u8]) {
+        self.pair(key, 2, &[]);
+    }
+
+    /// Adds a native string whose key is made byte by byte, e.g. `HTTP_` and a header's name.
+    pub fn latin1_with_key(&mut self, key: impl Iterator<Item = u8>, value: &[u8]) {
+        let at = self.out.len();
+        self.out.put_u16(0);
+        self.out.extend(key.take(usize::from(u16::MAX)));
+        let length = (self.out.len() - at - 2) as u16;
+        self.out[at..at + 2].copy_from_slice(&length.to_le_bytes());
+        self.out.put_u8(0);
+        self.out.put_bytes(value);
+        self.pairs += 1;
+    }
+
+    fn pair(&mut self, key: &[u8], kind: u8, value: &[u8]) {
+        self.out.put_short_bytes(key);
+        self.out.put_u8(kind);
+        self.out.put_bytes(value);
+        self.pairs += 1;
+    }
+
+    /// Ends the environ and adds the body: the whole head, encoded.
+    pub fn finish(mut self, body: Body<'_>) -> EncodedHead {
+        let environ = (self.out.len() - self.counts_at - 8) as u32;
+        self.out[self.counts_at..self.counts_at + 4].copy_from_slice(&self.pairs.to_le_bytes());
+        self.out[self.counts_at + 4..self.counts_at + 8].copy_from_slice(&environ.to_le_bytes());
+        let (kind, length) = match body {
+            Body::None => (0, 0),
+            Body::Inline(bytes) => {
+                self.out.extend_from_slice(bytes);
+                (1, bytes.len() as u64)
+            }
+            Body::Pulled(Some(length)) => (2, length),
+            Body::Pulled(None) => (3, 0),
+        };
+        self.out[BODY_KIND_AT] = kind;
+        self.out[BODY_LENGTH_AT..BODY_LENGTH_AT + 8].copy_from_slice(&length.to_le_bytes());
+        EncodedHead(self.out)
+    }
+}
+
+/// A head as bytes.
+#[derive(Debug)]
+pub struct EncodedHead(Vec<u8>);
+
+impl EncodedHead {
+    /// The encoded bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Stamps the moment the child began to look for a daemon, microseconds since 1970.
+    pub fn set_queue_start(&mut self, micros: u64) {
+        self.0[QUEUE_START_AT..QUEUE_START_AT + 8].copy_from_slice(&micros.to_le_bytes());
+    }
+
+    /// Gives the buffer back for the next request.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target() -> Target<'static> {
+        Target {
+            flags: flag::HTTPS,
+            request_start: 5,
+            script: b"/srv/app.wsgi",
+            application_group: b"",
+            callable: b"application",
+        }
+    }
+
+    #[test]
+    fn a_head_decodes_to_what_was_built() {
+        let mut builder = HeadBuilder::start(Vec::new(), &target());
+        builder.latin1(b"REQUEST_METHOD", b"GET");
+        builder.path(b"SCRIPT_FILENAME", b"/srv/\xe4");
+        builder.none(b"EMPTY");
+        builder.latin1_with_key(b"HTTP_HOST".iter().copied(), b"x");
+        let mut encoded = builder.finish(Body::Inline(b"body"));
+        encoded.set_queue_start(9);
+        let head = RequestHead::decode(encoded.as_bytes()).unwrap();
+        assert_eq!(
+            (head.flags, head.request_start, head.queue_start),
+            (flag::HTTPS, 5, 9)
+        );
+        assert_eq!(
+            (head.script, head.callable),
+            (&b"/srv/app.wsgi"[..], &b"application"[..])
+        );
+        assert_eq!(head.body, Body::Inline(b"body"));
+        let pairs: Vec<_> = head.environ().collect();
+        assert_eq!(pairs.len(), head.pair_count());
+        assert_eq!(pairs[0], (&b"REQUEST_METHOD"[..], Value::Latin1(b"GET")));
+        assert_eq!(
+            pairs[1],
+            (&b"SCRIPT_FILENAME"[..], Value::Path(b"/srv/\xe4"))
+        );
+        assert_eq!(pairs[2], (&b"EMPTY"[..], Value::None));
+        assert_eq!(pairs[3], (&b"HTTP_HOST"[..], Value::Latin1(b"x")));
+    }
+
+    #[test]
+    fn a_pulled_body_keeps_whether_its_length_is_known() {
+        for body in [Body::None, Body::Pulled(Some(1 << 33)), Body::Pulled(None)] {
+            let encoded = HeadBuilder::start(Vec::new(), &target()).finish(body);
+            assert_eq!(RequestHead::decode(encoded.as_bytes()).unwrap().body, body);
+        }
+    }
+
+    #[test]
+    fn a_head_cut_anywhere_is_refused() {
+        let mut builder = HeadBuilder::start(Vec::new(), &target());
+        builder.latin1(b"K", b"v");
+        let encoded = builder.finish(Body::None);
+        for length in 0..encoded.as_bytes().len() {
+            assert!(
+                RequestHead::decode(&encoded.as_bytes()[..length]).is_err(),
+                "{length}"
+            );
+        }
+    }
+}
