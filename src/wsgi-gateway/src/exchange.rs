@@ -1,0 +1,53 @@
+//! How a request that runs in Python reaches its client, whatever lies between them.
+//!
+//! Implemented for both modes: by frames on a daemon's socket and by calls into the Apache module.
+//! Used on the request's thread, and by threads of the application that read the body. Knows
+//! nothing of Python.
+
+use std::os::fd::BorrowedFd;
+
+use wsgi_wire::Failure;
+
+/// One request's way to its client.
+///
+/// Called with the GIL released, but for [`Exchange::started`]. The implementation's own lock lets
+/// one call through at a time, since threads of the application may read the body. After an error
+/// nothing more can be sent, and every further call gives the same error.
+pub trait Exchange: Send + Sync {
+    /// Tells that the application's code is about to run, so the request may not be given to another
+    /// process any more. Called with the GIL held: must not block.
+    fn started(&self) -> Result<(), Failure>;
+
+    /// Reads at most `buffer.len()` bytes of the request body and waits until there is at least one;
+    /// 0 is the body's end.
+    fn read_body(&self, buffer: &mut [u8]) -> Result<usize, Failure>;
+
+    /// Sends an encoded 1xx `ResponseHead` (RFC 9110 §15.2).
+    fn send_interim(&self, head: &[u8]) -> Result<(), Failure>;
+
+    /// Gives the response's encoded `ResponseHead`; it may be held back until the next call.
+    fn send_head(&self, head: &[u8]) -> Result<(), Failure>;
+
+    /// Sends a piece of the response body of any length. Without `flush`, little data may be held
+    /// back so that it travels with the head and the response's end.
+    fn send_data(&self, data: &[u8], flush: bool) -> Result<(), Failure>;
+
+    /// Sends `length` bytes of a regular file from `offset`; the descriptor is lent for the call.
+    fn send_file(&self, file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Failure>;
+
+    /// Writes a line, without its end, to the server's error log in the request's context; `level`
+    /// is Apache's number (`http_log.h`). A line that cannot be delivered is dropped.
+    fn log(&self, level: u8, text: &[u8]);
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The response is whole.
+    Whole,
+    /// The response is not whole; the reason has been logged.
+    Failed(Failure),
+    /// Nothing was started: this process has to be replaced (its script changed, or could not be
+    /// loaded some time ago), and another may have the request.
+    Replace,
+}
