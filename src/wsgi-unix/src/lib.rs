@@ -1,1 +1,23 @@
-//! placeholder
+//! The system calls of mod_wsgi_rs: the only place outside httpd's and Python's interfaces where
+//! `unsafe` meets the C library.
+//!
+//! Linked into every one of our processes and used on any thread, except where a module says
+//! otherwise. It knows neither Apache nor Python nor the messages that cross its sockets, takes
+//! no decision and writes no log line of its own accord.
+//!
+//! * [`socket`], [`pipe`] and [`epoll`] move bytes and descriptors and wait for them.
+//! * [`hints`] and [`memory`] are memory shared by descriptor.
+//! * [`process`] watches and ends processes.
+//! * [`accounts`], [`clock`] and [`log`] answer who, when, and write down what.
+
+pub mod accounts;
+pub mod clock;
+pub mod epoll;
+pub mod hints;
+pub mod log;
+pub mod memory;
+pub mod pipe;
+pub mod process;
+pub mod socket;
+
+mod call;
