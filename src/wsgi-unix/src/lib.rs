@@ -7,7 +7,7 @@
 //!
 //! * [`socket`], [`pipe`] and [`epoll`] move bytes and descriptors and wait for them.
 //! * [`hints`] and [`memory`] are memory shared by descriptor.
-//! * [`process`] watches and ends processes.
+//! * [`spawn`], [`process`] and [`signals`] start, watch and end processes.
 //! * [`accounts`], [`clock`] and [`log`] answer who, when, and write down what.
 
 pub mod accounts;
@@ -18,6 +18,8 @@ pub mod log;
 pub mod memory;
 pub mod pipe;
 pub mod process;
+pub mod signals;
 pub mod socket;
+pub mod spawn;
 
 mod call;

@@ -34,8 +34,9 @@ pub fn own_pid() -> i32 {
 
 /// This thread's id, as the kernel and Apache's log show it.
 pub fn own_tid() -> i32 {
+    // The system call itself: the C library's wrapper is younger than distributions we run on.
     // SAFETY: gettid has no preconditions and cannot fail.
-    unsafe { libc::gettid() }
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
 }
 
 /// The id of the process that started this one, or of whoever inherited it.

@@ -1,0 +1,295 @@
+//! Starting a program in a process of its own: with these descriptors and no others, as this
+//! user, and with an error that names the step that failed.
+//!
+//! For httpd's parent (which starts the monitor) and the monitor (which starts daemons), from a
+//! process with one thread. Everything that allocates or locks happens before the fork, here;
+//! what happens between fork and exec is in [`child`].
+
+mod child;
+
+use std::ffi::{CString, c_char};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::call::check;
+use crate::{pipe, process, signals};
+
+macro_rules! steps {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $words:literal;)*) => {
+        /// What is done to start a program, in this order.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Step {
+            $($(#[$doc])* $name = $code,)*
+        }
+
+        impl Step {
+            fn from_code(code: u8) -> Option<Step> {
+                match code {
+                    $($code => Some(Step::$name),)*
+                    _ => None,
+                }
+            }
+        }
+
+        impl fmt::Display for Step {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(match self {
+                    $(Step::$name => $words,)*
+                })
+            }
+        }
+    };
+}
+
+steps! {
+    /// Arguments and environment are made C strings: a NUL byte fails.
+    Arguments = 1, "prepare the arguments of";
+    /// fork(2), and the pipe on which the new process reports.
+    Fork = 2, "make a process for";
+    /// setsid(2).
+    Session = 3, "begin a session for";
+    /// setgroups(2) with the account's groups.
+    Groups = 4, "set the supplementary groups of";
+    /// setresgid(2).
+    Group = 5, "set the group of";
+    /// setresuid(2).
+    User = 6, "set the user of";
+    /// The identity is the one asked for, and root is out of reach.
+    Verify = 7, "give up root for good in";
+    /// PR_SET_PDEATHSIG, and the parent is still there.
+    ParentDeath = 8, "tie to its parent";
+    /// chdir(2).
+    Directory = 9, "enter the directory of";
+    /// The listed descriptors are in place and all others will close.
+    Descriptors = 10, "arrange the descriptors of";
+    /// execve(2).
+    Execute = 11, "execute";
+}
+
+/// Why a program did not start. The new process, if there was one, is gone and reaped.
+#[derive(Debug, Error)]
+#[error("cannot {step} {operand}")]
+pub struct StartError {
+    /// The step that failed.
+    pub step: Step,
+    /// What the step was done to: the program's path, and what else names the trouble.
+    pub operand: String,
+    /// What the system answered.
+    #[source]
+    pub source: io::Error,
+}
+
+/// Whom a program runs as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Effective, real and saved user; not 0.
+    pub uid: u32,
+    /// Effective, real and saved group.
+    pub gid: u32,
+    /// All supplementary groups: see [`crate::accounts::supplementary_groups`].
+    pub groups: Vec<u32>,
+}
+
+/// Where a program starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Directory {
+    Inherited,
+    Required(PathBuf),
+    OrRoot(PathBuf),
+}
+
+/// A program to be started.
+///
+/// Its environment holds what is given here and nothing else. Descriptors 0 to 2 are inherited
+/// unless given, all others are closed unless given.
+#[derive(Debug)]
+pub struct Command<'fd> {
+    program: PathBuf,
+    arguments: Vec<Vec<u8>>,
+    environment: Vec<Vec<u8>>,
+    descriptors: Vec<(BorrowedFd<'fd>, RawFd)>,
+    identity: Option<Identity>,
+    umask: Option<u32>,
+    directory: Directory,
+    session: bool,
+    parent_death_signal: Option<i32>,
+}
+
+impl<'fd> Command<'fd> {
+    /// The program at this path, which is also its `argv[0]`.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Command {
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            descriptors: Vec::new(),
+            identity: None,
+            umask: None,
+            directory: Directory::Inherited,
+            session: false,
+            parent_death_signal: None,
+        }
+    }
+
+    /// Appends an argument.
+    pub fn argument(&mut self, argument: impl Into<Vec<u8>>) -> &mut Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Adds a variable; a second one of the same name is not looked for.
+    pub fn variable(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        let mut entry = name.as_bytes().to_vec();
+        entry.push(b'=');
+        entry.extend_from_slice(value);
+        self.environment.push(entry);
+        self
+    }
+
+    /// Gives the program a duplicate of `source` as descriptor `target`.
+    pub fn descriptor(&mut self, source: BorrowedFd<'fd>, target: RawFd) -> &mut Self {
+        self.descriptors.push((source, target));
+        self
+    }
+
+    /// Runs it as somebody else: only root can.
+    pub fn identity(&mut self, identity: Identity) -> &mut Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Sets its umask.
+    pub fn umask(&mut self, umask: u32) -> &mut Self {
+        self.umask = Some(umask & 0o777);
+        self
+    }
+
+    /// Starts it in this directory, which its user must be able to enter.
+    pub fn directory(&mut self, directory: impl Into<PathBuf>) -> &mut Self {
+        self.directory = Directory::Required(directory.into());
+        self
+    }
+
+    /// Starts it in this directory if its user can enter it, else in `/`.
+    pub fn directory_or_root(&mut self, directory: impl Into<PathBuf>) -> &mut Self {
+        self.directory = Directory::OrRoot(directory.into());
+        self
+    }
+
+    /// Has it lead a session of its own.
+    pub fn session(&mut self) -> &mut Self {
+        self.session = true;
+        self
+    }
+
+    /// Has the kernel send it this signal when the thread that starts it ends.
+    pub fn parent_death_signal(&mut self, signal: i32) -> &mut Self {
+        self.parent_death_signal = Some(signal);
+        self
+    }
+
+    /// Starts it and answers its process id, once the program itself runs.
+    ///
+    /// The caller reaps it. Every signal has its default effect in it, and none is blocked.
+    pub fn start(&self) -> Result<i32, StartError> {
+        let refused = |source| self.error(Step::Arguments, source);
+        let strings = Strings::of(self).map_err(refused)?;
+        let failed = |source| self.error(Step::Fork, source);
+        let (reader, writer) = pipe::pair().map_err(failed)?;
+        let mut plan = child::Plan::new(self, &strings, writer.as_raw_fd());
+        let pid = fork_and_run(&mut plan).map_err(failed)?;
+        drop(writer);
+        let mut report = Vec::new();
+        // Ends when exec closes the other end, or after the report of a failure.
+        let failure = match File::from(reader).read_to_end(&mut report) {
+            Ok(_) => child::decode_report(&report),
+            Err(error) => Some((Step::Fork, error)),
+        };
+        let Some((step, source)) = failure else {
+            return Ok(pid);
+        };
+        // Ours, not yet reaped, and on its way out: a failure to hasten that changes nothing.
+        let _ = process::signal(pid, libc::SIGKILL);
+        let _ = process::wait_for(pid);
+        Err(self.error(step, source))
+    }
+
+    fn error(&self, step: Step, source: io::Error) -> StartError {
+        let program = self.program.display();
+        let operand = match (step, &self.directory, &self.identity) {
+            (Step::Directory, Directory::Required(path) | Directory::OrRoot(path), _) => {
+                format!("{program}: {}", path.display())
+            }
+            (Step::User, _, Some(identity)) => format!("{program} to uid {}", identity.uid),
+            (Step::Group, _, Some(identity)) => format!("{program} to gid {}", identity.gid),
+            _ => program.to_string(),
+        };
+        StartError {
+            step,
+            operand,
+            source,
+        }
+    }
+}
+
+/// Everything of a command that the new process reads, as C strings.
+struct Strings {
+    program: CString,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+    directory: Option<CString>,
+}
+
+impl Strings {
+    fn of(command: &Command<'_>) -> io::Result<Strings> {
+        let program = c_string(command.program.as_os_str().as_bytes())?;
+        let mut arguments = vec![program.clone()];
+        for argument in &command.arguments {
+            arguments.push(c_string(argument)?);
+        }
+        let environment = command.environment.iter().map(|entry| c_string(entry));
+        let directory = match &command.directory {
+            Directory::Inherited => None,
+            Directory::Required(path) | Directory::OrRoot(path) => {
+                Some(c_string(path.as_os_str().as_bytes())?)
+            }
+        };
+        Ok(Strings {
+            program,
+            arguments,
+            environment: environment.collect::<io::Result<_>>()?,
+            directory,
+        })
+    }
+}
+
+fn c_string(bytes: &[u8]) -> io::Result<CString> {
+    Ok(CString::new(bytes)?)
+}
+
+/// The null-terminated array of pointers that execve(2) takes; it lives as long as `strings`.
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    let all = strings.iter().map(|string| string.as_ptr());
+    all.chain(std::iter::once(std::ptr::null())).collect()
+}
+
+/// Forks with every signal blocked, so that no handler of this process runs in the new one; the
+/// new process carries out the plan and never returns.
+fn fork_and_run(plan: &mut child::Plan<'_>) -> io::Result<i32> {
+    let mask = signals::replace_mask(&signals::signal_set(true))?;
+    // SAFETY: the new process does nothing but `Plan::run`, which makes async-signal-safe calls
+    // only and never returns.
+    let forked = check(unsafe { libc::fork() });
+    if let Ok(0) = forked {
+        plan.run();
+    }
+    signals::replace_mask(&mask)?;
+    forked
+}

@@ -1,0 +1,250 @@
+//! What a new process does between fork and exec.
+//!
+//! Runs in the new process, on its only thread. Its parent may have held any lock when it
+//! forked: nothing here may allocate, free, lock or log, only make the calls of
+//! signal-safety(7) on memory that [`Plan::new`] made before the fork.
+
+use std::ffi::{CStr, c_char};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+use super::{Command, Directory, Identity, Step, Strings, pointers};
+use crate::call::check;
+use crate::{process, signals};
+
+/// Status of a new process that could not become its program; its parent takes the report instead.
+const NOT_STARTED: i32 = 127;
+
+/// A report: the step's code and the system's error number.
+const REPORT_BYTES: usize = 5;
+
+/// Everything the new process needs, in memory that is ready.
+pub(super) struct Plan<'a> {
+    strings: &'a Strings,
+    arguments: Vec<*const c_char>,
+    environment: Vec<*const c_char>,
+    descriptors: Vec<Placed>,
+    identity: Option<&'a Identity>,
+    umask: Option<u32>,
+    root_will_do: bool,
+    session: bool,
+    parent_death_signal: Option<i32>,
+    parent: i32,
+    report: RawFd,
+}
+
+/// A descriptor on its way to its number.
+struct Placed {
+    source: RawFd,
+    target: RawFd,
+}
+
+type StepResult = Result<(), (Step, io::Error)>;
+
+impl<'a> Plan<'a> {
+    /// Prepares everything; in the parent, before the fork.
+    pub(super) fn new(command: &'a Command<'_>, strings: &'a Strings, report: RawFd) -> Self {
+        let placed = |&(source, target): &(std::os::fd::BorrowedFd<'_>, RawFd)| Placed {
+            source: source.as_raw_fd(),
+            target,
+        };
+        Plan {
+            strings,
+            arguments: pointers(&strings.arguments),
+            environment: pointers(&strings.environment),
+            descriptors: command.descriptors.iter().map(placed).collect(),
+            identity: command.identity.as_ref(),
+            umask: command.umask,
+            root_will_do: matches!(command.directory, Directory::OrRoot(_)),
+            session: command.session,
+            parent_death_signal: command.parent_death_signal,
+            parent: process::own_pid(),
+            report,
+        }
+    }
+
+    /// Becomes the program, or reports why not and ends.
+    pub(super) fn run(&mut self) -> ! {
+        if let Err((step, error)) = self.steps() {
+            let mut report = [step as u8; REPORT_BYTES];
+            let number = error.raw_os_error().unwrap_or(libc::EINVAL);
+            report[1..].copy_from_slice(&number.to_ne_bytes());
+            // SAFETY: five bytes that live through the call. A parent that is gone asks nothing.
+            unsafe { libc::write(self.report, report.as_ptr().cast(), REPORT_BYTES) };
+        }
+        process::exit_now(NOT_STARTED)
+    }
+
+    fn steps(&mut self) -> StepResult {
+        reset_signals();
+        if self.session {
+            at(Step::Session, process::lead_session())?;
+        }
+        if let Some(identity) = self.identity {
+            take_identity(identity)?;
+        }
+        if let Some(signal) = self.parent_death_signal {
+            // After the change of user, which clears it.
+            at(Step::ParentDeath, self.tie_to_parent(signal))?;
+        }
+        if let Some(umask) = self.umask {
+            // SAFETY: takes an integer, touches no memory of ours and cannot fail.
+            unsafe { libc::umask(umask as libc::mode_t) };
+        }
+        at(Step::Directory, self.enter_directory())?;
+        at(Step::Descriptors, self.arrange_descriptors())?;
+        // SAFETY: null-terminated arrays of C strings, made before the fork and still owned by
+        // the plan.
+        unsafe {
+            libc::execve(
+                self.strings.program.as_ptr(),
+                self.arguments.as_ptr(),
+                self.environment.as_ptr(),
+            )
+        };
+        Err((Step::Execute, io::Error::last_os_error()))
+    }
+
+    fn tie_to_parent(&self, signal: i32) -> io::Result<()> {
+        process::signal_on_parent_death(signal)?;
+        if process::parent_pid() != self.parent {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        Ok(())
+    }
+
+    fn enter_directory(&self) -> io::Result<()> {
+        let Some(directory) = &self.strings.directory else {
+            return Ok(());
+        };
+        match change_directory(directory) {
+            Err(_) if self.root_will_do => change_directory(c"/"),
+            result => result,
+        }
+    }
+
+    /// Puts every listed descriptor at its number, and has exec close all others.
+    ///
+    /// All sources move above the highest target first, so that none is overwritten.
+    fn arrange_descriptors(&mut self) -> io::Result<()> {
+        let targets = self.descriptors.iter().map(|placed| placed.target);
+        let above = targets.fold(libc::STDERR_FILENO, i32::max) + 1;
+        self.report = duplicate_above(self.report, above)?;
+        for placed in &mut self.descriptors {
+            placed.source = duplicate_above(placed.source, above)?;
+        }
+        close_on_exec(libc::STDERR_FILENO + 1, libc::c_uint::MAX)?;
+        for placed in &self.descriptors {
+            // SAFETY: takes integers; the number's former descriptor is a duplicate by now, or
+            // not listed.
+            check(unsafe { libc::dup2(placed.source, placed.target) })?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a report; `None` when there is none, which means success.
+pub(super) fn decode_report(report: &[u8]) -> Option<(Step, io::Error)> {
+    let (code, number) = report.split_first()?;
+    let number = number
+        .first_chunk::<4>()
+        .map_or(libc::EINVAL, |bytes| i32::from_ne_bytes(*bytes));
+    let step = Step::from_code(*code).unwrap_or(Step::Fork);
+    Some((step, io::Error::from_raw_os_error(number)))
+}
+
+fn at(step: Step, result: io::Result<()>) -> StepResult {
+    result.map_err(|error| (step, error))
+}
+
+/// Default effects and an empty mask: exec would keep what is ignored and what is blocked.
+fn reset_signals() {
+    for signal in 1..signals::SIGNAL_END {
+        // Fails for SIGKILL and SIGSTOP, which nobody can change, and for the C library's own.
+        let _ = signals::set_default(signal);
+    }
+    let _ = signals::replace_mask(&signals::signal_set(false));
+}
+
+/// Becomes this user for good. Groups first, while root still may.
+fn take_identity(identity: &Identity) -> StepResult {
+    let (uid, gid) = (identity.uid, identity.gid);
+    // SAFETY: pointer and length are of one array.
+    let groups = unsafe { libc::setgroups(identity.groups.len(), identity.groups.as_ptr()) };
+    at(Step::Groups, check(groups).map(drop))?;
+    // SAFETY: takes integers and touches no memory of ours. In a new process with one thread
+    // there is no other thread the C library would have to tell.
+    let group = unsafe { libc::setresgid(gid, gid, gid) };
+    at(Step::Group, check(group).map(drop))?;
+    // SAFETY: as for the group.
+    let user = unsafe { libc::setresuid(uid, uid, uid) };
+    at(Step::User, check(user).map(drop))?;
+    at(Step::Verify, verify_identity(identity))
+}
+
+/// Asks the kernel whether the change is what it should be and cannot be taken back.
+fn verify_identity(identity: &Identity) -> io::Result<()> {
+    let refused = || io::Error::from_raw_os_error(libc::EPERM);
+    let (mut real, mut effective, mut saved) = (0, 0, 0);
+    // SAFETY: three integers that live through the call.
+    check(unsafe { libc::getresuid(&raw mut real, &raw mut effective, &raw mut saved) })?;
+    if identity.uid == 0 || [real, effective, saved] != [identity.uid; 3] {
+        return Err(refused());
+    }
+    // SAFETY: three integers that live through the call.
+    check(unsafe { libc::getresgid(&raw mut real, &raw mut effective, &raw mut saved) })?;
+    if [real, effective, saved] != [identity.gid; 3] {
+        return Err(refused());
+    }
+    // SAFETY: takes an integer and touches no memory of ours.
+    match unsafe { libc::setuid(0) } {
+        0 => Err(refused()),
+        _ => Ok(()),
+    }
+}
+
+fn change_directory(path: &CStr) -> io::Result<()> {
+    // SAFETY: the path is a C string that outlives the call.
+    check(unsafe { libc::chdir(path.as_ptr()) }).map(drop)
+}
+
+/// A duplicate with a number of at least `above`, close-on-exec.
+fn duplicate_above(fd: RawFd, above: RawFd) -> io::Result<RawFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes an integer and touches no memory of ours.
+    check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, above) })
+}
+
+/// Has exec close every descriptor from `first` to `last`.
+fn close_on_exec(first: RawFd, last: libc::c_uint) -> io::Result<()> {
+    // The system call itself: the C library's wrapper is younger than distributions we run on.
+    // SAFETY: close_range takes three integers and touches no memory of ours.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            last,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    match result {
+        0 => Ok(()),
+        // Linux before 5.11: one by one, as far as descriptors can go.
+        _ => close_each_on_exec(first, last),
+    }
+}
+
+fn close_each_on_exec(first: RawFd, last: libc::c_uint) -> io::Result<()> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: room for one `struct rlimit`.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    // The hard limit: a descriptor may be older than a lowered soft one.
+    let end = limit.rlim_max.min(1 << 20).min(libc::rlim_t::from(last));
+    for fd in first..RawFd::try_from(end).unwrap_or(RawFd::MAX) {
+        // SAFETY: F_SETFD takes an integer; numbers that are not open fail with EBADF.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    Ok(())
+}
