@@ -1,1 +1,25 @@
-fn main() {}
+//! The suite: each test runs a real httpd with a root, a port and a configuration of its own.
+//!
+//! `ci/test` builds and stages the module and runs it. `WSGI_COMPAT=/path/to/mod_wsgi.so` runs the
+//! same cases against the C module, which is how we know that they describe mod_wsgi and not us.
+
+#[macro_use]
+mod support;
+
+mod body;
+mod daemon;
+mod directives;
+mod environ;
+mod errors;
+mod examples;
+mod frameworks;
+mod hello;
+mod mapping;
+mod memory;
+mod protocols;
+mod pythons;
+mod regression;
+mod response;
+mod restart;
+mod streaming;
+mod wsgi_protocol;

@@ -1,0 +1,6 @@
+"""The notes' one table."""
+from django.db import models
+
+
+class Note(models.Model):
+    text = models.TextField()

@@ -1,0 +1,2 @@
+"""What apps/library imports."""
+VALUE = b"found"

@@ -1,0 +1,6 @@
+"""The second script of a directory that is mapped as a whole."""
+
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return ["second {SCRIPT_NAME} {PATH_INFO}".format_map(environ).encode()]

@@ -1,0 +1,168 @@
+//! The processes of a server as /proc shows them: who they are, what they hold, what they cost.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// A process that was there when it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its process id.
+    pub pid: u32,
+    /// Its parent's.
+    pub parent: u32,
+    /// The file it runs.
+    pub executable: PathBuf,
+    /// Its arguments, each followed by a NUL; what `ps` shows.
+    pub command_line: Vec<u8>,
+}
+
+/// What a process uses of memory, in KiB.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    /// Resident now.
+    pub resident: u64,
+    /// The most that was resident since the last [`Process::forget_peak`].
+    pub peak: u64,
+    /// Its proportional share of what is resident now.
+    pub proportional: u64,
+}
+
+impl Process {
+    /// The process with this id, unless it is gone or a zombie.
+    pub fn of(pid: u32) -> Option<Process> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let fields = stat_fields(&stat);
+        (fields.first() != Some(&"Z")).then_some(())?;
+        Some(Process {
+            pid,
+            parent: fields.get(1)?.parse().ok()?,
+            executable: fs::read_link(format!("/proc/{pid}/exe")).ok()?,
+            command_line: fs::read(format!("/proc/{pid}/cmdline")).ok()?,
+        })
+    }
+
+    /// Whether it is a Python interpreter: a daemon.
+    pub fn is_python(&self) -> bool {
+        self.executable
+            .file_name()
+            .is_some_and(|name| name.as_bytes().starts_with(b"python"))
+    }
+
+    /// The file's content under /proc/<pid>; empty when the process is gone.
+    pub fn read(&self, name: &str) -> String {
+        let bytes = fs::read(format!("/proc/{}/{name}", self.pid)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Its memory; zeros when it is gone.
+    pub fn memory(&self) -> Memory {
+        let status = self.read("status");
+        Memory {
+            resident: kib(&status, "VmRSS:"),
+            peak: kib(&status, "VmHWM:"),
+            proportional: kib(&self.read("smaps_rollup"), "Pss:"),
+        }
+    }
+
+    /// Makes [`Memory::peak`] begin anew.
+    pub fn forget_peak(&self) {
+        // A process that ended meanwhile has no peak to forget.
+        let _ = fs::write(format!("/proc/{}/clear_refs", self.pid), "5");
+    }
+
+    /// Whether it maps a file whose name contains `part`.
+    pub fn maps(&self, part: &str) -> bool {
+        self.read("maps").contains(part)
+    }
+
+    /// CPU time of it and of its children that were waited for, in clock ticks.
+    pub fn cpu_ticks(&self) -> u64 {
+        let stat = self.read("stat");
+        let fields = stat_fields(&stat);
+        // utime, stime, cutime and cstime of proc(5), counted from the state.
+        (11..15)
+            .filter_map(|index| fields.get(index)?.parse::<u64>().ok())
+            .sum()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: i32) {
+        send(self.pid, signal);
+    }
+
+    fn holds(&self, root: &Path) -> bool {
+        let directory = format!("/proc/{}", self.pid);
+        if fs::read_link(format!("{directory}/cwd")).is_ok_and(|path| path.starts_with(root)) {
+            return true;
+        }
+        fs::read_dir(format!("{directory}/fd"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| fs::read_link(entry.path()).ok())
+            .any(|path| path.starts_with(root))
+    }
+}
+
+/// Every process that is a descendant of `ancestor`, that one first, or holds a file under `root`.
+///
+/// The second finds those that lost their parent: all of a server's processes have its error log.
+pub fn of_server(ancestor: u32, root: &Path) -> Vec<Process> {
+    let all = all();
+    let mut found: Vec<Process> = all.iter().filter(|p| p.pid == ancestor).cloned().collect();
+    loop {
+        let before = found.len();
+        for process in &all {
+            let related = found.iter().any(|other| other.pid == process.parent);
+            if related && !found.contains(process) {
+                found.push(process.clone());
+            }
+        }
+        if found.len() == before {
+            break;
+        }
+    }
+    for process in all {
+        if !found.contains(&process) && process.holds(root) {
+            found.push(process);
+        }
+    }
+    found
+}
+
+/// Sends a signal; a process that is gone already is left alone.
+pub fn send(pid: u32, signal: i32) {
+    // SAFETY: kill(2) takes two numbers; the pid is a server's that this test started.
+    unsafe { libc::kill(pid as libc::pid_t, signal) };
+}
+
+fn all() -> Vec<Process> {
+    let me = std::process::id();
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| *pid != me)
+        .filter_map(Process::of)
+        .collect()
+}
+
+/// The fields after the command's name, which may itself hold spaces.
+fn stat_fields(stat: &str) -> Vec<&str> {
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    rest.split_ascii_whitespace().collect()
+}
+
+fn kib(text: &str, key: &str) -> u64 {
+    text.lines()
+        .find_map(|line| {
+            line.strip_prefix(key)?
+                .split_ascii_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
+        .unwrap_or(0)
+}

@@ -1,0 +1,54 @@
+//! What the cases share: the two modes, and readers of what the fixture applications answer.
+
+use std::collections::BTreeMap;
+
+use wsgi_tests::{Builder, Mode, Server};
+
+/// Declares tests that run once per mode: `embedded` and `daemon` in a module of the case's name.
+macro_rules! in_both_modes {
+    ($($(#[$attribute:meta])* fn $name:ident($mode:ident) $body:block)*) => {
+        $(
+            $(#[$attribute])*
+            mod $name {
+                #[allow(unused_imports)]
+                use super::*;
+
+                fn case($mode: wsgi_tests::Mode) $body
+
+                #[test]
+                fn embedded() {
+                    case(wsgi_tests::Mode::Embedded);
+                }
+
+                #[test]
+                fn daemon() {
+                    case(wsgi_tests::Mode::Daemon);
+                }
+            }
+        )*
+    };
+}
+
+/// A server with one of `tests/apps` at `/`.
+pub fn serving(mode: Mode, app: &str) -> Builder {
+    Server::builder(mode).app("/", app)
+}
+
+/// The lines of `tests/apps/environ`: key to its type's name and its value's repr.
+pub fn environ_of(text: &str) -> BTreeMap<String, (String, String)> {
+    text.lines()
+        .filter_map(|line| {
+            let mut fields = line.splitn(3, '\t');
+            let (key, kind, value) = (fields.next()?, fields.next()?, fields.next()?);
+            Some((key.to_owned(), (kind.to_owned(), value.to_owned())))
+        })
+        .collect()
+}
+
+/// The lines of `tests/apps/process`: name to repr.
+pub fn facts_of(text: &str) -> BTreeMap<String, String> {
+    text.lines()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
