@@ -1,0 +1,98 @@
+//! The daemon: the process behind a process group's socket.
+//!
+//! Runs inside of an interpreter that the monitor has exec'ed; entered once, on its main thread, by
+//! the Python function `run_daemon`, and never left. It knows nothing of WSGI: requests go to
+//! [`Host::serve`] with a [`frames::FrameExchange`] as their way back.
+//!
+//! * [`start`] takes over what the monitor left open, [`control`] is the main thread afterwards.
+//! * [`threads`] and [`worker`] are the request threads, [`service`] is what they share, and
+//!   [`permits`] says who may run.
+//! * [`connection`] and [`frames`] move one request and its response.
+
+mod connection;
+mod control;
+mod frames;
+mod log;
+mod permits;
+mod service;
+mod start;
+mod threads;
+mod worker;
+
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use pyo3::ffi;
+use wsgi_unix::log::Level;
+use wsgi_unix::{accounts, process};
+
+use self::connection::Introduction;
+use self::control::{Control, Watch};
+use self::permits::Permits;
+use self::service::{Clients, Service};
+use self::start::{DaemonStartError, Inherited};
+use self::threads::Crew;
+use crate::host::Host;
+
+/// The body of the Python function `run_daemon`: serves requests until the process ends.
+///
+/// Called with the GIL held, on the interpreter's main thread, which never gets back to Python code.
+pub fn run() -> ! {
+    // The configuration says which lines are wanted; until it is read, all that matter are.
+    let _ = log::open(Level::Info as u8);
+    let outcome = catch_unwind(AssertUnwindSafe(serve));
+    if let Ok(Err(error)) = outcome {
+        let cause = log::with_causes(&error);
+        wsgi_unix::log::line(Level::Error, format_args!("daemon cannot start: {cause}"));
+    }
+    process::exit_now(1)
+}
+
+fn serve() -> Result<Infallible, DaemonStartError> {
+    let inherited = Inherited::take()?;
+    let log = log::open(inherited.config.gateway.log_level);
+    start::show_title(&inherited.config);
+    start::set_locale(&inherited.config);
+    let row = inherited.row()?;
+    let Inherited {
+        config,
+        listener,
+        lifeline,
+        ..
+    } = inherited;
+    let host =
+        Host::adopt(config.gateway.clone(), Arc::clone(&log)).map_err(DaemonStartError::Python)?;
+    // SAFETY: this thread holds the GIL (see `run`); its thread state is not used again but through
+    // the host, which has adopted it.
+    unsafe { ffi::PyEval_SaveThread() };
+
+    let wake = Arc::new(start::main_wake()?);
+    let watch = Watch::new(lifeline, Arc::clone(&wake))?;
+    let introduction = Introduction {
+        pid: std::process::id(),
+        slot: config.slot,
+    };
+    let clients = Clients {
+        client_uid: config.client_uid,
+        own_uid: accounts::own_uid(),
+    };
+    let threads = config.gateway.threads.max(1);
+    let permits = Permits::new(threads, row);
+    let service = Service::new(
+        host,
+        log,
+        permits,
+        introduction,
+        clients,
+        listener,
+        Arc::clone(&wake),
+    );
+    let service = Arc::new(service.map_err(DaemonStartError::Service)?);
+    let crew = Crew::new(wake);
+    crew.start(&service, threads)
+        .map_err(DaemonStartError::Thread)?;
+    crew.start_imports(&service)
+        .map_err(DaemonStartError::Thread)?;
+    Control::new(&service, &config, watch).run(&crew)
+}

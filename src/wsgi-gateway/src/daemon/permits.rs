@@ -1,0 +1,197 @@
+//! How many requests run at once, and who may start the next one.
+//!
+//! Shared by a daemon's request threads. There is one thread more than permits, so one is always
+//! left to accept, to refuse, or to notice a closed connection. Does no input or output: what has
+//! to happen to the listener is told to the caller.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use wsgi_unix::hints::{HintPage, Slot};
+
+/// How long a request on a kept connection waits for a permit before it is sent to the queue: a
+/// running request often ends within it, and joining the queue costs a new connection.
+const PATIENCE: Duration = Duration::from_millis(2);
+
+/// The process's row in the group's hint page.
+pub(super) struct Row {
+    page: HintPage,
+    index: u32,
+}
+
+impl Row {
+    /// The row with this number, or `None` when the page is too short for it.
+    pub(super) fn new(page: HintPage, index: u32) -> Option<Row> {
+        page.slot(index)?;
+        Some(Row { page, index })
+    }
+
+    fn update(&self, change: impl FnOnce(&Slot)) {
+        if let Some(slot) = self.page.slot(self.index) {
+            change(slot);
+        }
+    }
+}
+
+/// What the releaser of a permit has to see to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Released {
+    /// The listener was left disarmed for want of permits: arm it.
+    pub(super) arm_listener: bool,
+    /// No request runs any more, and the process wants to end.
+    pub(super) drained: bool,
+}
+
+#[derive(Debug)]
+struct State {
+    active: u32,
+    /// Somebody waited in vain since a permit was last released.
+    saturated: bool,
+    /// The listener's event may fire.
+    armed: bool,
+    /// No request may start any more.
+    closed: bool,
+}
+
+/// The permits of a process.
+pub(super) struct Permits {
+    threads: u32,
+    row: Row,
+    state: Mutex<State>,
+    released: Condvar,
+}
+
+impl Permits {
+    /// All permits of a process that runs `threads` requests at once, published in `row`.
+    pub(super) fn new(threads: u32, row: Row) -> Permits {
+        row.update(|slot| {
+            slot.active.store(0, Ordering::Relaxed);
+            slot.served.store(0, Ordering::Relaxed);
+            slot.pid.store(std::process::id(), Ordering::Relaxed);
+        });
+        let state = State {
+            active: 0,
+            saturated: false,
+            armed: false,
+            closed: false,
+        };
+        Permits {
+            threads,
+            row,
+            state: Mutex::new(state),
+            released: Condvar::new(),
+        }
+    }
+
+    /// Takes a permit, or waits a moment for one. `None` when the wait was in vain, when it was so
+    /// for somebody else and no permit was released since, or when the process ends.
+    pub(super) fn acquire(&self) -> Option<Permit<'_>> {
+        let mut state = self.state.lock();
+        let deadline = Instant::now() + PATIENCE;
+        while state.active >= self.threads && !state.closed {
+            if state.saturated {
+                return None;
+            }
+            if self.released.wait_until(&mut state, deadline).timed_out() {
+                state.saturated = state.active >= self.threads;
+            }
+        }
+        self.take(&mut state)
+    }
+
+    /// Takes a permit for whoever waits in the listener's queue; its event has just fired, so it is
+    /// disarmed. Without a free permit it stays so until one is released.
+    pub(super) fn acquire_for_listener(&self) -> Option<Permit<'_>> {
+        let mut state = self.state.lock();
+        state.armed = false;
+        self.take(&mut state)
+    }
+
+    fn take(&self, state: &mut State) -> Option<Permit<'_>> {
+        if state.closed || state.active >= self.threads {
+            return None;
+        }
+        state.active += 1;
+        self.publish(state);
+        Some(Permit { permits: self })
+    }
+
+    /// Whether the listener is to be armed now; the caller does it when the answer is yes.
+    pub(super) fn arm_listener(&self) -> bool {
+        let mut state = self.state.lock();
+        self.must_arm(&mut state)
+    }
+
+    fn must_arm(&self, state: &mut State) -> bool {
+        let must = !state.armed && !state.closed && state.active < self.threads;
+        state.armed |= must;
+        must
+    }
+
+    /// Opens the process to requests: children see its threads from now on.
+    pub(super) fn open(&self) {
+        self.row
+            .update(|slot| slot.threads.store(self.threads, Ordering::Relaxed));
+    }
+
+    /// Lets no request start any more.
+    pub(super) fn close(&self) {
+        self.state.lock().closed = true;
+        self.row
+            .update(|slot| slot.threads.store(0, Ordering::Relaxed));
+        self.released.notify_all();
+    }
+
+    /// Whether the process wants to end.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// How many requests run.
+    pub(super) fn active(&self) -> u32 {
+        self.state.lock().active
+    }
+
+    fn publish(&self, state: &State) {
+        self.row
+            .update(|slot| slot.active.store(state.active, Ordering::Relaxed));
+    }
+
+    fn release(&self) -> Released {
+        let mut state = self.state.lock();
+        state.active -= 1;
+        state.saturated = false;
+        self.publish(&state);
+        let released = Released {
+            arm_listener: self.must_arm(&mut state),
+            drained: state.closed && state.active == 0,
+        };
+        drop(state);
+        self.released.notify_one();
+        released
+    }
+}
+
+/// Leave to run one request; must be given back by [`Permit::release`].
+#[must_use]
+pub(super) struct Permit<'p> {
+    permits: &'p Permits,
+}
+
+impl Permit<'_> {
+    /// Tells children that this permit is as good as free. Called before a response's last bytes are
+    /// sent: a child that gets them may send its next request at once, and would look for another
+    /// process if it still saw this one occupied.
+    pub(super) fn announce_release(&self) {
+        self.permits.row.update(|slot| {
+            slot.active.fetch_sub(1, Ordering::Relaxed);
+            slot.served.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Gives the permit back.
+    pub(super) fn release(self) -> Released {
+        self.permits.release()
+    }
+}

@@ -1,0 +1,291 @@
+//! What the threads of a daemon share: the Python host, the descriptors, the permits.
+//!
+//! Used by every thread, without the GIL. Threads wait on one epoll set for the listener and for
+//! kept connections; whoever wakes does the work. A connection in the set is parked here and
+//! belongs to nobody; the thread its event wakes takes it out.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use once_cell::sync::OnceCell;
+use parking_lot::Mutex;
+use thiserror::Error;
+use wsgi_unix::epoll::{Epoll, Event, Interest, Wake};
+use wsgi_unix::socket;
+
+use super::connection::{Connection, Introduction};
+use super::frames::FrameExchange;
+use super::permits::{Permit, Permits, Released};
+use crate::host::{Host, ProcessLog};
+
+const LISTENER: u64 = u64::MAX;
+const DISMISSAL: u64 = u64::MAX - 1;
+const ONCE: Interest = Interest::READ.one_shot();
+
+/// Why a connection could not be accepted, kept or waited for.
+#[derive(Debug, Error)]
+pub(super) enum ServiceError {
+    /// The set of descriptors cannot be made.
+    #[error("cannot wait for requests")]
+    Wait(#[source] io::Error),
+    /// The listener cannot be put into the set.
+    #[error("cannot wait for connections")]
+    Listen(#[source] io::Error),
+    /// A connection cannot be put into the set.
+    #[error("cannot keep a connection of an Apache child")]
+    Park(#[source] io::Error),
+    /// accept(2) failed.
+    #[error("cannot accept a connection of an Apache child")]
+    Accept(#[source] io::Error),
+    /// The peer may not use this socket.
+    #[error("refused a connection of process {pid} of uid {uid}")]
+    Stranger {
+        /// The peer's process.
+        pid: i32,
+        /// The peer's user.
+        uid: u32,
+    },
+}
+
+/// What a thread woke up for.
+pub(super) enum Occasion {
+    /// Somebody is in the listener's queue.
+    Queue,
+    /// This kept connection is readable.
+    Readable(Connection),
+    /// The thread has to end.
+    Dismissed,
+    /// Nothing: another thread was quicker.
+    Nothing,
+}
+
+/// Who may connect besides root and the daemon's own user.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clients {
+    /// Apache's uid.
+    pub(super) client_uid: u32,
+    /// The daemon's uid.
+    pub(super) own_uid: u32,
+}
+
+impl Clients {
+    fn admit(&self, uid: u32) -> bool {
+        uid == 0 || uid == self.client_uid || uid == self.own_uid
+    }
+}
+
+/// See the module.
+pub(super) struct Service {
+    /// The Python side.
+    pub(super) host: Arc<Host>,
+    /// The process's log.
+    pub(super) log: ProcessLog,
+    /// Who may run.
+    pub(super) permits: Permits,
+    /// Who this process is.
+    pub(super) introduction: Introduction,
+    clients: Clients,
+    listener: OwnedFd,
+    epoll: Epoll,
+    /// Kept connections by descriptor number.
+    parked: Mutex<Vec<Option<Connection>>>,
+    exchanges: Mutex<Vec<Weak<FrameExchange>>>,
+    dismissal: Wake,
+    /// Wakes the main thread.
+    main: Arc<Wake>,
+    first_request: OnceCell<Instant>,
+    replace: AtomicBool,
+}
+
+impl Service {
+    /// A service whose listener is not armed yet: see [`Service::open`].
+    pub(super) fn new(
+        host: Arc<Host>,
+        log: ProcessLog,
+        permits: Permits,
+        introduction: Introduction,
+        clients: Clients,
+        listener: OwnedFd,
+        main: Arc<Wake>,
+    ) -> Result<Service, ServiceError> {
+        let epoll = Epoll::new().map_err(ServiceError::Wait)?;
+        let dismissal = Wake::new().map_err(ServiceError::Wait)?;
+        epoll
+            .add(dismissal.as_fd(), DISMISSAL, Interest::READ)
+            .map_err(ServiceError::Wait)?;
+        Ok(Service {
+            host,
+            log,
+            permits,
+            introduction,
+            clients,
+            listener,
+            epoll,
+            parked: Mutex::new(Vec::new()),
+            exchanges: Mutex::new(Vec::new()),
+            dismissal,
+            main,
+            first_request: OnceCell::new(),
+            replace: AtomicBool::new(false),
+        })
+    }
+
+    /// Begins to serve.
+    pub(super) fn open(&self) -> Result<(), ServiceError> {
+        self.permits.open();
+        if !self.permits.arm_listener() {
+            return Ok(());
+        }
+        self.epoll
+            .add(self.listener.as_fd(), LISTENER, ONCE)
+            .map_err(ServiceError::Listen)
+    }
+
+    /// Waits for something to do. A failure is final for the calling thread.
+    pub(super) fn wait(&self) -> Result<Occasion, ServiceError> {
+        let mut room = [Event::EMPTY];
+        let events = self
+            .epoll
+            .wait(&mut room, None)
+            .map_err(ServiceError::Wait)?;
+        Ok(match events.first().map(Event::token) {
+            None => Occasion::Nothing,
+            Some(LISTENER) => Occasion::Queue,
+            Some(DISMISSAL) => Occasion::Dismissed,
+            Some(number) => self.unpark(number),
+        })
+    }
+
+    fn unpark(&self, number: u64) -> Occasion {
+        let mut parked = self.parked.lock();
+        let place = usize::try_from(number)
+            .ok()
+            .and_then(|number| parked.get_mut(number));
+        match place.and_then(Option::take) {
+            Some(connection) => Occasion::Readable(connection),
+            None => Occasion::Nothing,
+        }
+    }
+
+    /// Takes the next connection from the listener's queue; `None` when another process took it.
+    pub(super) fn accept(&self) -> Result<Option<Connection>, ServiceError> {
+        let accepted = socket::accept(self.listener.as_fd()).map_err(ServiceError::Accept)?;
+        let Some(accepted) = accepted else {
+            return Ok(None);
+        };
+        let peer = socket::peer(accepted.as_fd()).map_err(ServiceError::Accept)?;
+        if !self.clients.admit(peer.uid) {
+            return Err(ServiceError::Stranger {
+                pid: peer.pid,
+                uid: peer.uid,
+            });
+        }
+        Ok(Some(Connection::new(accepted)))
+    }
+
+    /// Arms the listener if there is a permit for whoever comes.
+    pub(super) fn listen_again(&self) {
+        if self.permits.arm_listener() {
+            self.arm_listener();
+        }
+    }
+
+    fn arm_listener(&self) {
+        if let Err(source) = self.epoll.modify(self.listener.as_fd(), LISTENER, ONCE) {
+            self.complain(&ServiceError::Listen(source));
+        }
+    }
+
+    /// Keeps a connection until it is readable; `known` tells whether it was kept before.
+    pub(super) fn park(&self, connection: Connection, known: bool) {
+        // Parked and armed under the lock: its event may wake a thread before epoll_ctl returns.
+        let number = connection.number();
+        let mut parked = self.parked.lock();
+        let place = number.unsigned_abs() as usize;
+        if parked.len() <= place {
+            parked.resize_with(place + 1, || None);
+        }
+        let connection = parked[place].insert(connection);
+        let (fd, token) = (connection.as_fd(), u64::from(number.unsigned_abs()));
+        let outcome = if known {
+            self.epoll.modify(fd, token, ONCE)
+        } else {
+            self.epoll.add(fd, token, ONCE)
+        };
+        if let Err(source) = outcome {
+            parked[place] = None;
+            drop(parked);
+            self.complain(&ServiceError::Park(source));
+        }
+    }
+
+    /// Gives a permit back and sees to what follows from it.
+    pub(super) fn release(&self, permit: Permit<'_>) {
+        let Released {
+            arm_listener,
+            drained,
+        } = permit.release();
+        if arm_listener {
+            self.arm_listener();
+        }
+        if drained {
+            self.main.wake();
+        }
+    }
+
+    /// Notes that a request is about to run; the first one starts the clock of `startup-timeout`.
+    pub(super) fn note_request(&self) {
+        if self.first_request.get().is_none() && self.first_request.set(Instant::now()).is_ok() {
+            self.main.wake();
+        }
+    }
+
+    /// When the first request came.
+    pub(super) fn first_request(&self) -> Option<Instant> {
+        self.first_request.get().copied()
+    }
+
+    /// Asks the main thread to have this process replaced. No further request starts.
+    pub(super) fn ask_for_replacement(&self) {
+        self.permits.close();
+        if !self.replace.swap(true, Ordering::Relaxed) {
+            self.main.wake();
+        }
+    }
+
+    /// Whether somebody asked for a replacement.
+    pub(super) fn replacement_asked(&self) -> bool {
+        self.replace.load(Ordering::Relaxed)
+    }
+
+    /// A new exchange for a request thread.
+    pub(super) fn exchange(&self) -> Arc<FrameExchange> {
+        let exchange = Arc::new(FrameExchange::new(self.introduction, Arc::clone(&self.log)));
+        let mut exchanges = self.exchanges.lock();
+        exchanges.retain(|exchange| exchange.strong_count() > 0);
+        exchanges.push(Arc::downgrade(&exchange));
+        exchange
+    }
+
+    /// Writes down what requests logged that never started; for the end of a process that does not
+    /// wait for them.
+    pub(super) fn rescue_early_logs(&self) {
+        for exchange in self.exchanges.lock().iter().filter_map(Weak::upgrade) {
+            exchange.rescue_early_log();
+        }
+    }
+
+    /// Ends the request threads that are idle.
+    pub(super) fn dismiss_threads(&self) {
+        self.dismissal.wake();
+    }
+
+    /// Logs an error with its causes.
+    pub(super) fn complain(&self, error: &dyn std::error::Error) {
+        let line = super::log::with_causes(error);
+        (self.log)(super::log::WARNING, line.as_bytes());
+    }
+}

@@ -1,0 +1,102 @@
+//! The threads of a daemon besides the main one: request threads, and one that loads imports.
+//!
+//! They are started by the main thread. Each lets go of what Python keeps for it when it ends.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use wsgi_unix::epoll::Wake;
+use wsgi_unix::log::{self, Level};
+use wsgi_unix::process;
+
+use super::service::Service;
+use super::worker::Worker;
+
+/// The stack of a thread that runs Python: what the main thread of a program has on Linux, which is
+/// what Python's recursion limit is made for.
+const STACK_BYTES: usize = 8 << 20;
+
+/// The threads that have not ended yet.
+pub(super) struct Crew {
+    present: Arc<AtomicU32>,
+    main: Arc<Wake>,
+}
+
+impl Crew {
+    /// No threads; `main` is woken whenever one ends.
+    pub(super) fn new(main: Arc<Wake>) -> Crew {
+        Crew {
+            present: Arc::new(AtomicU32::new(0)),
+            main,
+        }
+    }
+
+    /// Whether threads are left.
+    pub(super) fn is_present(&self) -> bool {
+        self.present.load(Ordering::Acquire) > 0
+    }
+
+    /// Starts the request threads: one more than requests may run.
+    pub(super) fn start(&self, service: &Arc<Service>, requests: u32) -> io::Result<()> {
+        for _ in 0..=requests {
+            self.spawn("wsgi-request", service, |service| {
+                if let Err(error) = Worker::new(service).run() {
+                    service.complain(&error);
+                    process::exit_now(1);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Starts the thread that loads the configured imports and then opens the service: requests
+    /// wait in the queue until the imports are there, and signals do not wait for either.
+    pub(super) fn start_imports(&self, service: &Arc<Service>) -> io::Result<()> {
+        self.spawn("wsgi-imports", service, |service| {
+            service.host.load_imports();
+            if let Err(error) = service.open() {
+                service.complain(&error);
+                process::exit_now(1);
+            }
+            log::line(Level::Info, format_args!("ready for requests"));
+        })
+    }
+
+    fn spawn(
+        &self,
+        name: &str,
+        service: &Arc<Service>,
+        body: impl FnOnce(&Service) + Send + 'static,
+    ) -> io::Result<()> {
+        let service = Arc::clone(service);
+        let leave = Leave {
+            present: Arc::clone(&self.present),
+            main: Arc::clone(&self.main),
+        };
+        self.present.fetch_add(1, Ordering::AcqRel);
+        let builder = thread::Builder::new()
+            .name(name.to_owned())
+            .stack_size(STACK_BYTES);
+        builder.spawn(move || {
+            let _leave = leave;
+            body(&service);
+            service.host.thread_ended();
+        })?;
+        Ok(())
+    }
+}
+
+/// Signs its thread off, even if it panics or never started.
+struct Leave {
+    present: Arc<AtomicU32>,
+    main: Arc<Wake>,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.present.fetch_sub(1, Ordering::AcqRel);
+        self.main.wake();
+    }
+}

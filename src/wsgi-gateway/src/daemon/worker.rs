@@ -1,0 +1,181 @@
+//! The loop of a request thread.
+//!
+//! Each thread waits, takes a connection, runs one request to its end, parks the connection and
+//! waits again. It holds the GIL only inside of `Host::serve`. A panic costs its request only.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use wsgi_wire::frame::HEADER_BYTES;
+use wsgi_wire::head::RequestHead;
+use wsgi_wire::to_child;
+
+use super::connection::{Arrival, Connection, ConnectionError};
+use super::frames::FrameExchange;
+use super::permits::Permit;
+use super::service::{Occasion, Service, ServiceError};
+use crate::exchange::{Exchange, Verdict};
+
+/// A buffer that has grown beyond this is not kept for the next request, bytes.
+const KEPT_BUFFER: usize = 128 << 10;
+
+/// A request thread's own things, used again by each request.
+pub(super) struct Worker<'s> {
+    service: &'s Service,
+    exchange: Arc<FrameExchange>,
+    buffer: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+impl<'s> Worker<'s> {
+    /// A thread's worker.
+    pub(super) fn new(service: &'s Service) -> Worker<'s> {
+        let exchange = service.exchange();
+        Worker {
+            service,
+            exchange,
+            buffer: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Serves until the process dismisses its threads.
+    pub(super) fn run(&mut self) -> Result<(), ServiceError> {
+        loop {
+            match self.service.wait()? {
+                Occasion::Queue => self.serve_queue(),
+                Occasion::Readable(connection) => self.serve_kept(connection),
+                Occasion::Nothing => {}
+                Occasion::Dismissed => return Ok(()),
+            }
+        }
+    }
+
+    /// The permit comes first: whoever waits in the queue is to wait there, where any process of the
+    /// group can take them.
+    fn serve_queue(&mut self) {
+        let Some(permit) = self.service.permits.acquire_for_listener() else {
+            return;
+        };
+        let accepted = self.service.accept();
+        self.service.listen_again();
+        match accepted {
+            Ok(Some(connection)) => match self.look(&connection) {
+                Some(Arrival::Nothing) => {
+                    self.service.release(permit);
+                    self.service.park(connection, false);
+                }
+                Some(arrival) => self.serve(connection, arrival, permit, false),
+                None => self.service.release(permit),
+            },
+            Ok(None) => self.service.release(permit),
+            Err(error) => {
+                self.service.release(permit);
+                self.service.complain(&error);
+            }
+        }
+    }
+
+    fn serve_kept(&mut self, connection: Connection) {
+        match self.look(&connection) {
+            Some(Arrival::Nothing) => self.service.park(connection, true),
+            Some(arrival) => match self.service.permits.acquire() {
+                Some(permit) => self.serve(connection, arrival, permit, true),
+                None => self.turn_away(connection, arrival),
+            },
+            None => {}
+        }
+    }
+
+    /// What there is to read, or `None` when the connection is at its end.
+    fn look(&mut self, connection: &Connection) -> Option<Arrival> {
+        match connection.look(&mut self.buffer) {
+            Ok(Arrival::Closed) => None,
+            Ok(arrival) => Some(arrival),
+            Err(error) => {
+                self.report(&error);
+                None
+            }
+        }
+    }
+
+    /// Answers a request that was not read: the child asks elsewhere or joins the queue.
+    fn turn_away(&mut self, mut connection: Connection, arrival: Arrival) {
+        let ends = self.service.permits.is_closed();
+        let mut answer = Vec::new();
+        connection.introduce(self.service.introduction, &mut answer);
+        if ends {
+            to_child::append_retry(&mut answer);
+        } else {
+            to_child::append_busy(&mut answer);
+        }
+        let mut sent = connection.send(&mut [std::io::IoSlice::new(&answer)]);
+        match arrival {
+            // Only then is the connection of use again. The answer went first: without it, a request
+            // that is gone from the socket would count as started.
+            Arrival::Whole(length) if !ends && sent.is_ok() => {
+                sent = connection.discard(length, &mut self.scratch);
+                if sent.is_ok() {
+                    self.service.park(connection, true);
+                }
+            }
+            _ => {}
+        }
+        if let Err(error) = sent {
+            self.report(&error);
+        }
+    }
+
+    fn serve(&mut self, connection: Connection, arrival: Arrival, permit: Permit<'_>, known: bool) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            self.run_request(connection, arrival, &permit)
+        }));
+        self.service.release(permit);
+        match outcome {
+            Ok(Ok(Some(connection))) => self.service.park(connection, known),
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => self.report(&error),
+            Err(_) => {
+                // The panic hook has logged it. Nobody knows what was sent, so this exchange and
+                // its connection are given up; an unread request goes to another process.
+                self.exchange.abandon();
+                self.exchange = self.service.exchange();
+            }
+        }
+        if self.buffer.len() > KEPT_BUFFER {
+            self.buffer = Vec::new();
+        }
+    }
+
+    fn run_request(
+        &mut self,
+        connection: Connection,
+        arrival: Arrival,
+        permit: &Permit<'_>,
+    ) -> Result<Option<Connection>, ConnectionError> {
+        let (length, unread) = match arrival {
+            Arrival::Whole(length) => (length, length),
+            Arrival::Beginning(_) => (connection.take_all_but_last(&mut self.buffer)?, 1),
+            Arrival::Nothing | Arrival::Closed => return Ok(Some(connection)),
+        };
+        self.service.note_request();
+        if Arc::strong_count(&self.exchange) > 1 {
+            // Something of the application still holds the last request's.
+            self.exchange = self.service.exchange();
+        }
+        let head = RequestHead::decode(&self.buffer[HEADER_BYTES..length])?;
+        self.exchange.begin(connection, unread, head.body);
+        let exchange: Arc<dyn Exchange> = Arc::clone(&self.exchange) as Arc<dyn Exchange>;
+        let verdict = self.service.host.serve(&head, &exchange);
+        if verdict == Verdict::Replace {
+            self.service.ask_for_replacement();
+        }
+        Ok(self.exchange.end(verdict, || permit.announce_release()))
+    }
+
+    fn report(&self, error: &ConnectionError) {
+        if !error.is_peer_gone() {
+            self.service.complain(error);
+        }
+    }
+}
