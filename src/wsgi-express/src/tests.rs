@@ -1,0 +1,236 @@
+//! Unit tests of the rendered files: what the options become in Apache's words.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::options::{Action, Command, ServerOptions};
+use crate::render::{self, RenderError};
+use crate::server::{Identity, Log, Server};
+
+fn options(words: &[&str]) -> ServerOptions {
+    let command = ["wsgi-express", "start-server"];
+    let parsed = Command::try_parse_from(command.iter().chain(words)).expect("options parse");
+    match parsed.action {
+        Action::StartServer(options) => *options,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn server() -> Server {
+    Server {
+        httpd: "/usr/sbin/apache2".into(),
+        modules: "/usr/lib/apache2/modules".into(),
+        wsgi_module: "/stage/mod_wsgi_rs.so".into(),
+        root: "/tmp/root".into(),
+        identity: None,
+        script: "/srv/my app/app.wsgi".into(),
+        working_directory: "/srv/my app".into(),
+        python_home: None,
+        python_path: Vec::new(),
+        document_root: None,
+        url_aliases: Vec::new(),
+        includes: Vec::new(),
+        mime_types: "/etc/mime.types".into(),
+        error_log: Log::File("/dev/stderr".into()),
+        access_log: None,
+    }
+}
+
+fn conf(words: &[&str], server: &Server) -> String {
+    render::httpd_conf(&options(words), server).expect("rendered")
+}
+
+fn assert_has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "no {part:?} in:\n{text}");
+    }
+}
+
+#[test]
+fn every_placeholder_is_filled() {
+    let text = conf(&["app.wsgi"], &server());
+    assert!(!text.contains('@'), "{text}");
+    assert!(!render::apachectl(&server()).contains('@'));
+}
+
+#[test]
+fn an_application_runs_in_a_daemon_of_its_own() {
+    let text = conf(
+        &["app.wsgi", "--processes=2", "--host=127.0.0.1"],
+        &server(),
+    );
+    assert_has(
+        &text,
+        &[
+            "Listen \"127.0.0.1:8000\"\n",
+            "WSGIDaemonProcess \"127.0.0.1:8000\" \\\n    processes=2 \\\n    threads=5",
+            "home=\"/srv/my app\"",
+            "WSGIRestrictEmbedded On",
+            "WSGIScriptAlias \"/\" \"/srv/my app/app.wsgi\" \\\n    \
+             process-group=\"127.0.0.1:8000\" application-group=\"%{GLOBAL}\" \
+             callable-object=\"application\"",
+        ],
+    );
+}
+
+#[test]
+fn embedded_mode_has_no_daemon_and_apaches_threads_are_the_applications() {
+    let words = [
+        "app.wsgi",
+        "--embedded-mode",
+        "--processes=2",
+        "--threads=7",
+    ];
+    let mut server = server();
+    server.python_home = Some("/srv/venv".into());
+    let text = conf(&words, &server);
+    assert!(!text.contains("WSGIDaemonProcess"), "{text}");
+    assert_has(
+        &text,
+        &[
+            "WSGIPythonHome \"/srv/venv\"",
+            "WSGIPythonPath \"/srv/my app\"",
+            "process-group=\"%{GLOBAL}\"",
+            "StartServers 2\n",
+            "ThreadsPerChild 7\n",
+            "MaxRequestWorkers 14\n",
+        ],
+    );
+}
+
+#[test]
+fn apache_takes_more_requests_than_the_daemons_run_at_once() {
+    assert_has(&conf(&["a"], &server()), &["MaxRequestWorkers 20\n"]);
+    let large = conf(&["a", "--processes=4", "--threads=20"], &server());
+    assert_has(
+        &large,
+        &[
+            "StartServers 3\n",
+            "ThreadsPerChild 44\n",
+            "MaxRequestWorkers 132\n",
+        ],
+    );
+    let prefork = conf(&["a", "--mpm=prefork", "--max-clients=9"], &server());
+    assert_has(&prefork, &["MaxRequestWorkers 9\n", "mod_mpm_prefork.so"]);
+}
+
+#[test]
+fn only_a_server_of_root_names_an_identity() {
+    let mut server = server();
+    assert!(!conf(&["a"], &server).contains("\nUser "));
+    server.identity = Some(Identity {
+        user: "www-data".into(),
+        group: "#33".into(),
+    });
+    assert_has(
+        &conf(&["a"], &server),
+        &["User \"www-data\"\nGroup \"#33\"\n"],
+    );
+}
+
+#[test]
+fn logs_go_where_the_server_says() {
+    let mut server = server();
+    assert_has(
+        &conf(&["a"], &server),
+        &["ErrorLog \"/dev/stderr\"\nLogLevel warn\n"],
+    );
+    server.error_log = Log::Piped;
+    server.access_log = Some(Log::File("/var/log/x/access_log".into()));
+    let text = conf(&["a", "--log-level=trace1"], &server);
+    assert_has(
+        &text,
+        &[
+            "ErrorLog \"|$/bin/cat 1>&2\"",
+            "LogLevel trace1",
+            "CustomLog \"/var/log/x/access_log\" ",
+        ],
+    );
+}
+
+#[test]
+fn static_content_comes_before_the_application() {
+    let mut server = server();
+    server.document_root = Some("/srv/htdocs".into());
+    server.url_aliases = vec![("/static".into(), "/srv/static".into())];
+    server.includes = vec!["/srv/more.conf".into()];
+    assert_has(
+        &conf(&["a"], &server),
+        &[
+            "DocumentRoot \"/srv/htdocs\"",
+            "RewriteRule ^(/.*)$ %{DOCUMENT_ROOT}$1 [L]",
+            "Alias \"/static\" \"/srv/static\"\n<Directory \"/srv/static\">",
+            "Include \"/srv/more.conf\"",
+        ],
+    );
+}
+
+#[test]
+fn what_would_become_a_directive_is_refused() {
+    let mut server = server();
+    server.script = PathBuf::from("/srv/a\nUser root/app.wsgi");
+    let refused = render::httpd_conf(&options(&["a"]), &server);
+    assert!(matches!(refused, Err(RenderError::Unquotable { .. })));
+    let refused = render::httpd_conf(&options(&["a", "--server-name=${X}"]), &self::server());
+    assert!(matches!(refused, Err(RenderError::Unquotable { .. })));
+}
+
+#[test]
+fn quotes_and_backslashes_are_escaped() {
+    let mut server = server();
+    server.script = PathBuf::from(r#"/srv/a"b\c/app.wsgi"#);
+    assert_has(&conf(&["a"], &server), &[r#""/srv/a\"b\\c/app.wsgi""#]);
+}
+
+#[test]
+fn a_search_path_with_a_colon_is_refused() {
+    let mut server = server();
+    server.python_path = vec!["/srv/a:b".into()];
+    let refused = render::httpd_conf(&options(&["a"]), &server);
+    assert!(matches!(refused, Err(RenderError::Separator { .. })));
+}
+
+#[test]
+fn a_module_is_loaded_by_a_script_that_is_written_for_it() {
+    let module = [
+        "shop.wsgi",
+        "--application-type=module",
+        "--callable-object=site.app",
+    ];
+    let script = render::script(&options(&module))
+        .expect("rendered")
+        .expect("a script");
+    assert_has(
+        &script,
+        &["import_module(\"shop.wsgi\")", "\"site.app\".split"],
+    );
+    let conf = conf(&module, &server());
+    assert_has(&conf, &["callable-object=\"application\""]);
+    let hostile = options(&["x\")\nimport os #", "--application-type=module"]);
+    assert!(matches!(
+        render::script(&hostile),
+        Err(RenderError::NotAName { .. })
+    ));
+}
+
+#[test]
+fn without_an_application_a_page_is_served() {
+    let script = render::script(&options(&[]))
+        .expect("rendered")
+        .expect("a script");
+    assert_has(&script, &["def application(environ, start_response)"]);
+    assert_eq!(render::script(&options(&["app.wsgi"])), Ok(None));
+}
+
+#[test]
+fn the_module_is_loaded_with_the_active_virtual_environment() {
+    let (module, venv) = (
+        PathBuf::from("/m/mod_wsgi_rs.so"),
+        PathBuf::from("/srv/venv"),
+    );
+    assert_eq!(
+        render::module_config(&module, Some(&venv)).as_deref(),
+        Ok("LoadModule wsgi_module \"/m/mod_wsgi_rs.so\"\nWSGIPythonHome \"/srv/venv\"\n")
+    );
+}
