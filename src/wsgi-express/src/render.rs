@@ -68,9 +68,7 @@ pub fn httpd_conf(options: &ServerOptions, server: &Server) -> Result<String, Re
         ("LISTEN", listen(options)?),
         ("SERVER_BACKLOG", options.server_backlog.to_string()),
         ("IDENTITY", identity(server)?),
-        ("MPM", options.mpm.name().to_owned()),
-        ("MODULES", quotable_path(&server.modules)?),
-        ("LOAD_MODULES", load_modules(&server.modules)?),
+        ("LOAD_MODULES", load_modules(options.mpm, &server.modules)?),
         ("WSGI_MODULE", quoted_path(&server.wsgi_module)?),
         ("POOL", pool(options)),
         ("ERROR_LOG", log_target(&server.error_log)?),
@@ -212,9 +210,10 @@ fn identity(server: &Server) -> Result<String, RenderError> {
     }
 }
 
-fn load_modules(directory: &Path) -> Result<String, RenderError> {
+fn load_modules(mpm: Mpm, directory: &Path) -> Result<String, RenderError> {
     let mut text = String::new();
-    for module in MODULES {
+    let mpm = format!("mpm_{}", mpm.name());
+    for module in std::iter::once(mpm.as_str()).chain(MODULES.iter().copied()) {
         let file = quoted_path(&directory.join(format!("mod_{module}.so")))?;
         text += &format!(
             "<IfModule !{module}_module>\n    LoadModule {module}_module {file}\n</IfModule>\n"
