@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::apache::{apache, module};
+use crate::apache::{apache, compat, module};
 use crate::server::Server;
 use crate::turn::Turn;
 
@@ -206,12 +206,17 @@ impl Builder {
         }
         if let Some(path) = &self.module_under_test {
             text.push_str(&format!("LoadModule wsgi_module {}\n", path.display()));
+            if compat().as_ref() == Some(path) {
+                // Debian's run directory is compiled into it, and an ordinary user's test has
+                // no business there.
+                text.push_str("WSGISocketPrefix \"@ROOT@/run/wsgi\"\n");
+            }
         }
         if apache().as_root && self.user.is_none() {
             text.push_str("User www-data\nGroup www-data\n");
         }
         text.push_str(self.sizes.as_deref().unwrap_or(self.mpm.sizes()));
-        text.push_str("TypesConfig /dev/null\nDocumentRoot \"@ROOT@/htdocs\"\n");
+        text.push_str("\nTypesConfig /dev/null\nDocumentRoot \"@ROOT@/htdocs\"\n");
         text.push_str("SetEnv TEST_STATE \"@STATE@\"\n");
         if self.mode == Mode::Daemon {
             let options = &self.daemon_options;

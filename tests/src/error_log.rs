@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::apache;
+
 /// A log file that is read anew for every question.
 #[derive(Debug)]
 pub struct ErrorLog {
@@ -23,7 +25,7 @@ struct Announced {
 const CALM: &[&str] = &["notice", "info", "debug"];
 
 /// What httpd itself complains about when it is stopped with connections open (event MPM).
-const NOT_OURS: &[&str] = &["AH03093"];
+const NOT_OURS: &[&str] = &["AH03092", "AH03093"];
 
 /// What opens or continues a traceback, each line of which is a record of its own.
 const TRACEBACK: &[&str] = &[
@@ -103,7 +105,9 @@ impl ErrorLog {
 
 /// Whether a line needs an announcement.
 fn is_alarming(line: &str) -> bool {
-    if line.contains("exit signal") || line.contains("panicked at") {
+    // The C module's embedded children may crash when they are stopped; ours may not.
+    let crashed = line.contains("exit signal") && apache::compat().is_none();
+    if crashed || line.contains("panicked at") {
         return true;
     }
     let level = line

@@ -22,7 +22,7 @@ WRONG = {
     "value-int": ("200 OK", [("a", 1)]),
     "value-wide": ("200 OK", [("a", "\u2603")]),
     "length-word": ("200 OK", [("Content-Length", "many")]),
-    "exc-info-tuple": ("200 OK", PLAIN, (None, None)),
+    "exc-info-tuple": ("200 OK", PLAIN, "neither tuple nor None"),
     "none": (),
 }
 
