@@ -1,0 +1,262 @@
+//! A daemon under test, started as the monitor starts one.
+
+use std::env;
+use std::fs::{self, File};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Command as Cargo;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use wsgi_unix::hints::{self, HintPage};
+use wsgi_unix::process::{self, Ended};
+use wsgi_unix::spawn::Command;
+use wsgi_unix::{accounts, memory, pipe, socket};
+use wsgi_wire::launch::{DaemonConfig, GatewayConfig, ImportScript, List, Message, daemon_fd};
+
+use super::{Child, PATIENCE, Python, wait_until};
+
+const BOOTSTRAP: &str = "import importlib.util as u,sys;\
+    s=u.spec_from_file_location('_wsgi_gateway',sys.argv[1]);\
+    m=u.module_from_spec(s);s.loader.exec_module(m);m.run_daemon()";
+
+/// The gateway, built once: Cargo does not build a library that no test can link. The variable
+/// `WSGI_GATEWAY_LIBRARY` names another build to test, e.g. a release.
+fn gateway() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        if let Some(library) = env::var_os("WSGI_GATEWAY_LIBRARY") {
+            return PathBuf::from(library);
+        }
+        let status = Cargo::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "wsgi-gateway", "--lib"])
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "the gateway builds");
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .parent()
+            .expect("a target directory");
+        target.join("debug/lib_wsgi_gateway.so")
+    })
+}
+
+/// What a daemon is started with.
+pub struct Setup {
+    python: PathBuf,
+    directory: PathBuf,
+    config: DaemonConfig,
+}
+
+impl Setup {
+    /// A daemon with two threads whose script has this text.
+    pub fn new(python: &Python, script: &str) -> Setup {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("daemon-{}-{number}", std::process::id());
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&directory).expect("a directory for the test");
+        fs::write(directory.join("app.wsgi"), script).expect("the script is written");
+        let gateway = GatewayConfig {
+            process_group: b"tested".to_vec(),
+            processes: 1,
+            threads: 2,
+            multiprocess: false,
+            reserve_main: false,
+            python_path: List(Vec::new()),
+            home: None,
+            imports: List(Vec::new()),
+            apache_major: 2,
+            apache_minor: 4,
+            apache_patch: 71,
+            log_level: 7,
+        };
+        let config = DaemonConfig {
+            gateway,
+            slot: 0,
+            client_uid: accounts::own_uid(),
+            display_name: None,
+            lang: None,
+            locale: None,
+            startup_timeout: Duration::ZERO,
+            shutdown_timeout: Duration::from_secs(5),
+            graceful_timeout: Duration::from_secs(5),
+        };
+        Setup {
+            python: python.program.clone(),
+            directory,
+            config,
+        }
+    }
+
+    /// How many requests it runs at once.
+    pub fn threads(mut self, threads: u32) -> Setup {
+        self.config.gateway.threads = threads;
+        self
+    }
+
+    /// The script is loaded when the process starts.
+    pub fn imported(mut self) -> Setup {
+        self.config.gateway.imports = List(vec![ImportScript {
+            script: self.script().into_os_string().into_encoded_bytes(),
+            application_group: Vec::new(),
+            callable: Some(b"application".to_vec()),
+        }]);
+        self
+    }
+
+    /// Changes the rest of the configuration.
+    pub fn with(mut self, change: impl FnOnce(&mut DaemonConfig)) -> Setup {
+        change(&mut self.config);
+        self
+    }
+
+    fn script(&self) -> PathBuf {
+        self.directory.join("app.wsgi")
+    }
+
+    /// Starts it.
+    pub fn start(self) -> Daemon {
+        let path = self.directory.join("socket");
+        let listener = socket::listen(&path, 16, None).expect("a listener");
+        let page = hints::create(1).expect("a hint page");
+        let config = memory::sealed_blob(c"config", &self.config.to_bytes()).expect("a blob");
+        let (lifeline, monitor) = pipe::pair().expect("a lifeline");
+        let log = File::create(self.directory.join("log")).expect("a log");
+        let null = File::open("/dev/null").expect("/dev/null");
+        let mut command = Command::new(&self.python);
+        command
+            .argument("-c")
+            .argument(BOOTSTRAP)
+            .argument(gateway().as_os_str().as_encoded_bytes())
+            .argument(vec![b' '; 128])
+            .variable("PATH", b"/usr/bin:/bin")
+            .descriptor(null.as_fd(), 0)
+            .descriptor(log.as_fd(), 1)
+            .descriptor(log.as_fd(), 2)
+            .descriptor(config.as_fd(), daemon_fd::CONFIG)
+            .descriptor(listener.as_fd(), daemon_fd::LISTENER)
+            .descriptor(page.as_fd(), daemon_fd::HINTS)
+            .descriptor(lifeline.as_fd(), daemon_fd::LIFELINE);
+        let pid = command.start().expect("the daemon starts");
+        let hints = HintPage::map_read_only(page.as_fd()).expect("the hint page maps");
+        Daemon {
+            pid,
+            script: self.script(),
+            socket: path,
+            directory: self.directory,
+            hints,
+            _listener: listener,
+            monitor: Some(monitor),
+            ended: None,
+        }
+    }
+}
+
+/// A daemon that runs; killed when dropped.
+pub struct Daemon {
+    /// Its process id.
+    pub pid: i32,
+    /// Its script.
+    pub script: PathBuf,
+    socket: PathBuf,
+    directory: PathBuf,
+    hints: HintPage,
+    _listener: OwnedFd,
+    monitor: Option<OwnedFd>,
+    ended: Option<Ended>,
+}
+
+impl Daemon {
+    /// A daemon with two threads whose script has this text.
+    pub fn start(python: &Python, script: &str) -> Daemon {
+        Setup::new(python, script).start()
+    }
+
+    /// A new connection.
+    pub fn connect(&self) -> Child {
+        let socket = socket::connect(&self.socket, PATIENCE).expect("the listener takes us");
+        Child::new(socket, &self.script)
+    }
+
+    /// Requests it says it runs.
+    pub fn active(&self) -> u32 {
+        self.hints
+            .slot(0)
+            .expect("a row")
+            .active
+            .load(Ordering::Relaxed)
+    }
+
+    /// Requests it says it can run: 0 unless it serves.
+    pub fn threads(&self) -> u32 {
+        self.hints
+            .slot(0)
+            .expect("a row")
+            .threads
+            .load(Ordering::Relaxed)
+    }
+
+    /// Requests it says it has ended.
+    pub fn served(&self) -> u64 {
+        self.hints
+            .slot(0)
+            .expect("a row")
+            .served
+            .load(Ordering::Relaxed)
+    }
+
+    /// What it wrote to the error log so far.
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.directory.join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// A file beside the script.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        process::signal(self.pid, signal).expect("the daemon is there");
+    }
+
+    /// The monitor dies.
+    pub fn lose_monitor(&mut self) {
+        self.monitor = None;
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self) -> Ended {
+        let pid = self.pid;
+        let mut ended = self.ended;
+        wait_until("the daemon ends", || {
+            ended = ended.or_else(|| process::reap_one(pid).expect("our child"));
+            ended.is_some()
+        });
+        self.ended = ended;
+        ended.expect("it has ended")
+    }
+
+    /// Whether it runs now.
+    pub fn is_running(&mut self) -> bool {
+        self.ended = self
+            .ended
+            .or_else(|| process::reap_one(self.pid).expect("our child"));
+        self.ended.is_none()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self.ended.is_none() {
+            let _ = process::signal(self.pid, libc::SIGKILL);
+            let _ = process::wait_for(self.pid);
+        }
+        if std::thread::panicking() {
+            eprintln!("the daemon's log:\n{}", self.log());
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
