@@ -8,6 +8,7 @@
 mod layout;
 mod locate;
 mod options;
+mod quote;
 mod render;
 mod run;
 mod server;

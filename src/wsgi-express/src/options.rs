@@ -20,8 +20,10 @@ pub struct Command {
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Write a server root and run Apache on it in the foreground
+    #[command(args_override_self = true)]
     StartServer(Box<ServerOptions>),
     /// Write a server root and say how to run it
+    #[command(args_override_self = true)]
     SetupServer(Box<ServerOptions>),
     /// Print the directives that load the module into another Apache
     ModuleConfig,
@@ -270,6 +272,22 @@ mod tests {
             let parsed = Command::try_parse_from(["wsgi-express", "start-server", option]);
             assert!(parsed.is_err(), "{option}");
         }
+    }
+
+    #[test]
+    fn the_last_value_of_an_option_counts_and_lists_grow() {
+        let words = [
+            "--port=1",
+            "--port=2",
+            "--python-path=/a",
+            "--python-path=/b",
+        ];
+        let command = ["wsgi-express", "setup-server"];
+        let parsed = Command::try_parse_from(command.iter().chain(&words));
+        let Action::SetupServer(options) = parsed.expect("parsed").action else {
+            panic!("setup-server");
+        };
+        assert_eq!((options.port, options.python_path.len()), (2, 2));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The text of the files of a server root, from options and what they mean on this machine.
 //!
-//! Pure: it reads nothing and writes nothing. Whatever the user wrote reaches Apache's
-//! configuration quoted, and what cannot be quoted is refused, since a line break or a `${`
-//! would become a directive or a variable there.
+//! Pure but for one question, whether an alias is for a file. Whatever the user wrote reaches a file
+//! through [`crate::quote`] only.
 
 use std::path::Path;
 
 use crate::layout;
 use crate::options::{ApplicationType, LogLevel, Mpm, ServerOptions};
+use crate::quote::{QuoteError, dotted_name, quoted, quoted_path, search_path, shell_word};
 use crate::server::{Log, Server};
 
 /// The modules of Apache a server uses besides its MPM.
@@ -27,31 +27,8 @@ const MODULES: &[&str] = &[
 /// The most threads a child of Apache gets before another child is added.
 const THREADS_PER_CHILD: u32 = 64;
 
-/// Something cannot be written into a configuration.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RenderError {
-    /// Control characters, `${` or bytes that are no text.
-    #[error("'{text}' cannot stand in Apache's configuration")]
-    Unquotable {
-        /// The text as far as it can be shown.
-        text: String,
-    },
-    /// A directory for Python's search path with the separator of its directories.
-    #[error("'{path}' cannot be searched by Python: its name has a ':'")]
-    Separator {
-        /// The directory.
-        path: String,
-    },
-    /// No dotted name.
-    #[error("'{name}' is not the name of a Python module or of something in it")]
-    NotAName {
-        /// What was written.
-        name: String,
-    },
-}
-
 /// Apache's configuration.
-pub fn httpd_conf(options: &ServerOptions, server: &Server) -> Result<String, RenderError> {
+pub fn httpd_conf(options: &ServerOptions, server: &Server) -> Result<String, QuoteError> {
     let htdocs = server.root.join(layout::HTDOCS);
     let documents = server.document_root.as_deref().unwrap_or(&htdocs);
     let script_directory = server.script.parent().unwrap_or(Path::new("/"));
@@ -107,7 +84,7 @@ pub fn apachectl(server: &Server) -> String {
 }
 
 /// The script of an application that is not one itself, or `None` for one that is.
-pub fn script(options: &ServerOptions) -> Result<Option<String>, RenderError> {
+pub fn script(options: &ServerOptions) -> Result<Option<String>, QuoteError> {
     match &options.application {
         None => Ok(Some(
             include_str!("../../../httpd-conf/examples/hello.wsgi").to_owned(),
@@ -124,7 +101,7 @@ pub fn script(options: &ServerOptions) -> Result<Option<String>, RenderError> {
 }
 
 /// The directives that load the module into another Apache.
-pub fn module_config(module: &Path, python_home: Option<&Path>) -> Result<String, RenderError> {
+pub fn module_config(module: &Path, python_home: Option<&Path>) -> Result<String, QuoteError> {
     let mut lines = format!("LoadModule wsgi_module {}\n", quoted_path(module)?);
     if let Some(home) = python_home {
         lines += &format!("WSGIPythonHome {}\n", quoted_path(home)?);
@@ -150,48 +127,7 @@ fn fill(template: &str, values: &[(&str, String)]) -> String {
     filled
 }
 
-/// `text`, if it can stand between quotes in a configuration, with its escapes.
-fn quotable(text: &str) -> Result<String, RenderError> {
-    if text.chars().any(char::is_control) || text.contains("${") {
-        let text = text.escape_debug().to_string();
-        return Err(RenderError::Unquotable { text });
-    }
-    Ok(text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-fn quotable_path(path: &Path) -> Result<String, RenderError> {
-    let text = path.to_str().ok_or_else(|| RenderError::Unquotable {
-        text: path.display().to_string(),
-    })?;
-    quotable(text)
-}
-
-fn quoted(text: &str) -> Result<String, RenderError> {
-    Ok(format!("\"{}\"", quotable(text)?))
-}
-
-fn quoted_path(path: &Path) -> Result<String, RenderError> {
-    Ok(format!("\"{}\"", quotable_path(path)?))
-}
-
-/// A word of a POSIX shell.
-fn shell_word(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
-}
-
-/// A dotted name as a literal of Python.
-fn dotted_name(name: &str) -> Result<String, RenderError> {
-    let part =
-        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
-    if name.split('.').all(part) {
-        Ok(format!("\"{name}\""))
-    } else {
-        let name = name.to_owned();
-        Err(RenderError::NotAName { name })
-    }
-}
-
-fn listen(options: &ServerOptions) -> Result<String, RenderError> {
+fn listen(options: &ServerOptions) -> Result<String, QuoteError> {
     let port = options.port;
     match options.host.as_deref() {
         None => Ok(port.to_string()),
@@ -200,7 +136,7 @@ fn listen(options: &ServerOptions) -> Result<String, RenderError> {
     }
 }
 
-fn identity(server: &Server) -> Result<String, RenderError> {
+fn identity(server: &Server) -> Result<String, QuoteError> {
     match &server.identity {
         None => Ok(String::new()),
         Some(identity) => {
@@ -210,7 +146,7 @@ fn identity(server: &Server) -> Result<String, RenderError> {
     }
 }
 
-fn load_modules(mpm: Mpm, directory: &Path) -> Result<String, RenderError> {
+fn load_modules(mpm: Mpm, directory: &Path) -> Result<String, QuoteError> {
     let mut text = String::new();
     let mpm = format!("mpm_{}", mpm.name());
     for module in std::iter::once(mpm.as_str()).chain(MODULES.iter().copied()) {
@@ -253,7 +189,7 @@ fn pool(options: &ServerOptions) -> String {
     )
 }
 
-fn log_target(log: &Log) -> Result<String, RenderError> {
+fn log_target(log: &Log) -> Result<String, QuoteError> {
     match log {
         Log::File(path) => quoted_path(path),
         Log::Piped => Ok("\"|$/bin/cat 1>&2\"".to_owned()),
@@ -271,7 +207,7 @@ fn log_level(level: LogLevel) -> &'static str {
     }
 }
 
-fn access_log(server: &Server) -> Result<String, RenderError> {
+fn access_log(server: &Server) -> Result<String, QuoteError> {
     let Some(log) = &server.access_log else {
         return Ok(String::new());
     };
@@ -290,7 +226,7 @@ fn static_files(server: &Server) -> String {
         .to_owned()
 }
 
-fn url_aliases(server: &Server) -> Result<String, RenderError> {
+fn url_aliases(server: &Server) -> Result<String, QuoteError> {
     let mut text = String::new();
     for (url, path) in &server.url_aliases {
         let (url, target) = (quoted(url)?, quoted_path(path)?);
@@ -314,24 +250,12 @@ fn url_aliases(server: &Server) -> Result<String, RenderError> {
     Ok(text)
 }
 
-fn search_path<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Result<String, RenderError> {
-    let mut joined = Vec::new();
-    for path in paths {
-        let text = quotable_path(path)?;
-        if text.contains(':') {
-            return Err(RenderError::Separator { path: text });
-        }
-        joined.push(text);
-    }
-    Ok(joined.join(":"))
-}
-
 fn process_group(options: &ServerOptions) -> String {
     let usual = || format!("{}:{}", host(options), options.port);
     options.process_group.clone().unwrap_or_else(usual)
 }
 
-fn processes(options: &ServerOptions, server: &Server) -> Result<String, RenderError> {
+fn processes(options: &ServerOptions, server: &Server) -> Result<String, QuoteError> {
     if options.embedded_mode {
         return embedded(server);
     }
@@ -348,7 +272,7 @@ fn processes(options: &ServerOptions, server: &Server) -> Result<String, RenderE
     }
     if !server.python_path.is_empty() {
         let path = search_path(server.python_path.iter().map(AsRef::as_ref))?;
-        add("python-path", format!("\"{path}\""));
+        add("python-path", path);
     }
     if let Some(locale) = &options.locale {
         add("lang", quoted(locale)?);
@@ -364,18 +288,18 @@ fn processes(options: &ServerOptions, server: &Server) -> Result<String, RenderE
     Ok(line)
 }
 
-fn embedded(server: &Server) -> Result<String, RenderError> {
+fn embedded(server: &Server) -> Result<String, QuoteError> {
     let mut text = String::new();
     if let Some(home) = &server.python_home {
         text += &format!("WSGIPythonHome {}\n", quoted_path(home)?);
     }
     let directories = std::iter::once(&server.working_directory).chain(&server.python_path);
     let path = search_path(directories.map(AsRef::as_ref))?;
-    text += &format!("WSGIPythonPath \"{path}\"\n");
+    text += &format!("WSGIPythonPath {path}\n");
     Ok(text)
 }
 
-fn script_alias(options: &ServerOptions, server: &Server) -> Result<String, RenderError> {
+fn script_alias(options: &ServerOptions, server: &Server) -> Result<String, QuoteError> {
     let url = match options.mount_point.trim_end_matches('/') {
         "" => "/",
         url => url,
@@ -400,7 +324,7 @@ fn script_alias(options: &ServerOptions, server: &Server) -> Result<String, Rend
     ))
 }
 
-fn includes(server: &Server) -> Result<String, RenderError> {
+fn includes(server: &Server) -> Result<String, QuoteError> {
     let mut text = String::new();
     for file in &server.includes {
         text += &format!("Include {}\n", quoted_path(file)?);

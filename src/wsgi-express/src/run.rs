@@ -10,7 +10,8 @@ use std::process::Command;
 use crate::layout::{self, LayoutError, ServerRoot};
 use crate::locate::{self, LocateError};
 use crate::options::ServerOptions;
-use crate::render::{self, RenderError};
+use crate::quote::QuoteError;
+use crate::render;
 use crate::server::{self, Log, Server, ServerError};
 
 /// A command failed.
@@ -27,7 +28,7 @@ pub enum RunError {
     Layout(#[from] LayoutError),
     /// A configuration cannot be written.
     #[error("the configuration cannot be written")]
-    Render(#[from] RenderError),
+    Render(#[from] QuoteError),
     /// Apache does not start.
     #[error("{} cannot be run", .program.display())]
     Exec {

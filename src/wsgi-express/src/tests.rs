@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use crate::options::{Action, Command, ServerOptions};
-use crate::render::{self, RenderError};
+use crate::quote::QuoteError;
+use crate::render;
 use crate::server::{Identity, Log, Server};
 
 fn options(words: &[&str]) -> ServerOptions {
@@ -171,9 +172,9 @@ fn what_would_become_a_directive_is_refused() {
     let mut server = server();
     server.script = PathBuf::from("/srv/a\nUser root/app.wsgi");
     let refused = render::httpd_conf(&options(&["a"]), &server);
-    assert!(matches!(refused, Err(RenderError::Unquotable { .. })));
+    assert!(matches!(refused, Err(QuoteError::Unquotable { .. })));
     let refused = render::httpd_conf(&options(&["a", "--server-name=${X}"]), &self::server());
-    assert!(matches!(refused, Err(RenderError::Unquotable { .. })));
+    assert!(matches!(refused, Err(QuoteError::Unquotable { .. })));
 }
 
 #[test]
@@ -188,7 +189,7 @@ fn a_search_path_with_a_colon_is_refused() {
     let mut server = server();
     server.python_path = vec!["/srv/a:b".into()];
     let refused = render::httpd_conf(&options(&["a"]), &server);
-    assert!(matches!(refused, Err(RenderError::Separator { .. })));
+    assert!(matches!(refused, Err(QuoteError::Separator { .. })));
 }
 
 #[test]
@@ -210,7 +211,7 @@ fn a_module_is_loaded_by_a_script_that_is_written_for_it() {
     let hostile = options(&["x\")\nimport os #", "--application-type=module"]);
     assert!(matches!(
         render::script(&hostile),
-        Err(RenderError::NotAName { .. })
+        Err(QuoteError::NotAName { .. })
     ));
 }
 
