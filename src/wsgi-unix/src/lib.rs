@@ -6,7 +6,8 @@
 //! no decision and writes no log line of its own accord.
 //!
 //! * [`socket`], [`pipe`] and [`epoll`] move bytes and descriptors and wait for them.
-//! * [`hints`] and [`memory`] are memory shared by descriptor.
+//! * [`hints`] and [`memory`] are memory shared by descriptor; [`inherited`] takes over what a
+//!   parent process left open.
 //! * [`spawn`], [`process`] and [`signals`] start, watch and end processes.
 //! * [`accounts`], [`clock`] and [`log`] answer who, when, and write down what.
 
@@ -14,6 +15,7 @@ pub mod accounts;
 pub mod clock;
 pub mod epoll;
 pub mod hints;
+pub mod inherited;
 pub mod log;
 pub mod memory;
 pub mod pipe;

@@ -1,7 +1,7 @@
 //! This process and those it has started: identity, title, signals and ends.
 //!
-//! Any process. [`reap`] takes the end of any child, so only the monitor, which starts no child
-//! but daemons, may call it; httpd's parent reaps its own.
+//! Any process; it signals and reaps children of this process only, and none but those its caller
+//! names. httpd's parent reaps its own.
 
 use std::fmt;
 use std::io;
@@ -67,14 +67,30 @@ fn send(pid: i32, signal: i32, sign: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the end of one child that has ended, without waiting; `None` when there is none.
-pub fn reap() -> io::Result<Option<(i32, Ended)>> {
-    match wait(-1, libc::WNOHANG) {
-        Ok((0, _)) => Ok(None),
-        Ok(ended) => Ok(Some(ended)),
-        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
-        Err(error) => Err(error),
+/// A child that has ended and was not reaped yet, and how it ended; `None` when there is none.
+///
+/// It stays to be reaped, so its id and that of the group it leads are still nobody else's.
+pub fn ended_child() -> io::Result<Option<(i32, Ended)>> {
+    // SAFETY: siginfo_t is integers and nullable pointers, for all of which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    let found = uninterrupted(|| {
+        // SAFETY: room for one siginfo_t.
+        check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) })
+    });
+    if let Err(error) = found {
+        let childless = error.raw_os_error() == Some(libc::ECHILD);
+        return if childless { Ok(None) } else { Err(error) };
     }
+    // SAFETY: waitid has filled the fields of SIGCHLD, or left them zero for no child.
+    let pid = unsafe { info.si_pid() };
+    // SAFETY: as for the process id.
+    let status = unsafe { info.si_status() };
+    let ended = match info.si_code {
+        libc::CLD_EXITED => Ended::Exit(status),
+        _ => Ended::Signal(status),
+    };
+    Ok((pid != 0).then_some((pid, ended)))
 }
 
 /// Waits for the end of this child, however long it takes.

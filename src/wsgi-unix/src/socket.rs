@@ -142,6 +142,11 @@ pub fn peer(fd: BorrowedFd<'_>) -> io::Result<Credentials> {
     })
 }
 
+/// Whether connections can be accepted from it: `false` for any other socket.
+pub fn is_listener(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(option::<c_int>(fd, libc::SO_ACCEPTCONN, 0)? != 0)
+}
+
 /// How long a receive may wait; `None` for ever.
 pub fn set_receive_timeout(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<()> {
     set_option(fd, libc::SO_RCVTIMEO, &timeval(timeout))

@@ -43,6 +43,8 @@ fn a_connection_carries_bytes_and_tells_who_is_there() {
     assert!(socket::accept(listener.as_fd()).unwrap().is_none());
     let child = socket::connect(&path, Duration::from_secs(1)).unwrap();
     let daemon = socket::accept(listener.as_fd()).unwrap().unwrap();
+    assert!(socket::is_listener(listener.as_fd()).unwrap());
+    assert!(!socket::is_listener(daemon.as_fd()).unwrap());
     let peer = socket::peer(daemon.as_fd()).unwrap();
     assert_eq!(
         (peer.pid, peer.uid),
