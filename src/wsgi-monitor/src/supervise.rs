@@ -1,0 +1,258 @@
+//! The monitor's loop: waits for deaths, signals and lifelines, and moves from serving to
+//! draining to the end.
+//!
+//! One thread, no locks; between two waits nothing blocks but the start of a daemon, which takes
+//! as long as the system needs to execute it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::time::Instant;
+
+use thiserror::Error;
+use wsgi_unix::epoll::{Epoll, Event, Interest};
+use wsgi_unix::log::{self, Level};
+use wsgi_unix::process;
+use wsgi_unix::signals::{self, Arrivals};
+use wsgi_wire::launch::RETIRE;
+
+use crate::config::Launched;
+use crate::group::Group;
+use crate::process::Launcher;
+
+/// Tokens of what the loop waits for.
+const SIGNALS: u64 = 0;
+const PARENT: u64 = 1;
+const CHILDREN: u64 = 2;
+
+/// A call the loop cannot do without failed; the daemons end with us.
+#[derive(Debug, Error)]
+#[error("cannot {what}")]
+pub struct SuperviseError {
+    what: &'static str,
+    #[source]
+    source: io::Error,
+}
+
+/// Where the monitor stands. It only ever moves forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The configuration is the server's.
+    Serving,
+    /// It was replaced, or the server stops: its children are served until they are gone.
+    Retiring,
+    /// No child can ask for anything any more: the daemons end.
+    Draining,
+}
+
+/// The monitor.
+pub struct Supervisor {
+    generation: u32,
+    phase: Phase,
+    groups: Vec<Group>,
+    launcher: Launcher,
+    epoll: Epoll,
+    arrivals: Arrivals,
+    parent: File,
+    children: OwnedFd,
+}
+
+impl Supervisor {
+    /// Prepares the loop; starts nothing yet.
+    pub fn new(launched: Launched) -> Result<Supervisor, SuperviseError> {
+        let wanted = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT];
+        let arrivals = signals::notify(&wanted).map_err(failed("handle signals"))?;
+        signals::ignore(libc::SIGHUP).map_err(failed("ignore SIGHUP"))?;
+        let epoll = Epoll::new().map_err(failed("make an epoll set"))?;
+        let watch = |fd, token| epoll.add(fd, token, Interest::READ);
+        watch(arrivals.as_fd(), SIGNALS).map_err(failed("wait for signals"))?;
+        watch(launched.parent.as_fd(), PARENT).map_err(failed("watch the parent's lifeline"))?;
+        let launcher = Launcher::new(&launched.config).map_err(failed("prepare daemons"))?;
+        let now = Instant::now();
+        let groups = launched.config.groups.0.into_iter();
+        let groups = groups.zip(launched.descriptors);
+        Ok(Supervisor {
+            generation: launched.config.generation,
+            phase: Phase::Serving,
+            groups: groups
+                .map(|(spec, fds)| Group::new(spec, fds, now))
+                .collect(),
+            launcher,
+            epoll,
+            arrivals,
+            parent: launched.parent,
+            children: launched.children,
+        })
+    }
+
+    /// Runs until the last daemon has ended.
+    pub fn run(mut self) -> Result<(), SuperviseError> {
+        let (generation, groups) = (self.generation, self.groups.len());
+        let text =
+            format_args!("monitor of configuration {generation} begins, process groups: {groups}");
+        log::line(Level::Info, text);
+        let mut events = [Event::EMPTY; 8];
+        while !self.is_over() {
+            let now = Instant::now();
+            self.keep_going(now);
+            let timeout = self
+                .next_due()
+                .map(|due| due.saturating_duration_since(now));
+            let found = self
+                .epoll
+                .wait(&mut events, timeout)
+                .map_err(failed("wait for events"))?;
+            let tokens: Vec<u64> = found.iter().map(Event::token).collect();
+            for token in tokens {
+                self.happened(token)?;
+            }
+        }
+        for group in &self.groups {
+            remove_socket(Path::new(OsStr::from_bytes(group.socket())));
+        }
+        log::line(
+            Level::Info,
+            format_args!("monitor of configuration {generation} ends"),
+        );
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.phase == Phase::Draining && self.groups.iter().all(Group::is_over)
+    }
+
+    /// Does what is due by now.
+    fn keep_going(&mut self, now: Instant) {
+        for group in &mut self.groups {
+            match self.phase {
+                Phase::Serving | Phase::Retiring => group.start_due(&self.launcher, now),
+                Phase::Draining => group.end_overdue(now),
+            }
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.groups.iter().filter_map(Group::next_due).min()
+    }
+
+    fn happened(&mut self, token: u64) -> Result<(), SuperviseError> {
+        match token {
+            SIGNALS => self.take_signals(),
+            PARENT => self.read_parent(),
+            CHILDREN => {
+                // Nobody writes to it: readable means that its last writer is gone.
+                let ended = self.epoll.remove(self.children.as_fd());
+                ended.map_err(failed("leave the children's lifeline"))?;
+                self.drain("its last Apache child is gone");
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn take_signals(&mut self) -> Result<(), SuperviseError> {
+        while let Some(signal) = self.arrivals.take().map_err(failed("read signals"))? {
+            if signal != libc::SIGCHLD {
+                self.drain(signals::name(signal).unwrap_or("a signal"));
+            }
+        }
+        // One SIGCHLD may stand for many deaths, and more may come meanwhile.
+        while let Some((pid, ended)) = process::ended_child().map_err(failed("look for deaths"))? {
+            self.take_end(pid, ended).map_err(failed("take a death"))?;
+        }
+        Ok(())
+    }
+
+    fn take_end(&mut self, pid: i32, ended: process::Ended) -> io::Result<()> {
+        let now = Instant::now();
+        for group in &mut self.groups {
+            if group.take_end(pid, ended, now)? {
+                return Ok(());
+            }
+        }
+        // Started by whoever was this process before its exec; taken, or it would be told for ever.
+        process::wait_for(pid).map(drop)
+    }
+
+    /// The parent speaks once at most: one byte to retire, or its end by dying.
+    fn read_parent(&mut self) -> Result<(), SuperviseError> {
+        let mut byte = [0u8; 1];
+        match self.parent.read(&mut byte) {
+            Ok(1) if byte[0] == RETIRE => {
+                self.leave_parent()?;
+                self.retire()
+            }
+            Ok(0) => {
+                self.leave_parent()?;
+                self.drain("httpd's parent process is gone");
+                Ok(())
+            }
+            Ok(_) => {
+                log::line(
+                    Level::Warn,
+                    format_args!("the parent said {byte:?}, which means nothing"),
+                );
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(failed("read the parent's lifeline")(error)),
+        }
+    }
+
+    fn leave_parent(&self) -> Result<(), SuperviseError> {
+        let left = self.epoll.remove(self.parent.as_fd());
+        left.map_err(failed("leave the parent's lifeline"))
+    }
+
+    /// Waits for the end of the generation's children from now on. Not before: until the parent
+    /// has forked the first, the lifeline may have no writer.
+    fn retire(&mut self) -> Result<(), SuperviseError> {
+        if self.phase == Phase::Serving {
+            self.phase = Phase::Retiring;
+            let watched = self
+                .epoll
+                .add(self.children.as_fd(), CHILDREN, Interest::READ);
+            watched.map_err(failed("watch the children's lifeline"))?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, reason: &str) {
+        if self.phase == Phase::Draining {
+            return;
+        }
+        self.phase = Phase::Draining;
+        let generation = self.generation;
+        let text = format_args!("monitor of configuration {generation} drains: {reason}");
+        log::line(Level::Info, text);
+        let now = Instant::now();
+        for group in &mut self.groups {
+            group.drain(now);
+        }
+    }
+}
+
+/// Removes a group's socket, and nothing else that may stand at its path by now.
+fn remove_socket(path: &Path) {
+    let is_socket = path
+        .symlink_metadata()
+        .is_ok_and(|status| status.file_type().is_socket());
+    if !is_socket {
+        return;
+    }
+    if let Err(error) = std::fs::remove_file(path) {
+        let path = path.display();
+        log::line(
+            Level::Warn,
+            format_args!("cannot remove the socket {path}: {error}"),
+        );
+    }
+}
+
+fn failed(what: &'static str) -> impl FnOnce(io::Error) -> SuperviseError {
+    move |source| SuperviseError { what, source }
+}
