@@ -4,12 +4,19 @@
 //! does no input or output of its own but the log's: requests reach their client by [`Exchange`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use thiserror::Error;
-use wsgi_wire::head::RequestHead;
-use wsgi_wire::launch::GatewayConfig;
+use wsgi_wire::Failure;
+use wsgi_wire::head::{RequestHead, flag};
+use wsgi_wire::launch::{GatewayConfig, ImportScript};
 
+use crate::application::{self, Module, Policy, Script};
 use crate::exchange::{Exchange, Verdict};
+use crate::interpreters::{Interpreter, InterpreterError, Interpreters};
+use crate::log::{self, level};
+use crate::python::{self, Python};
+use crate::wsgi;
 
 /// Writes a line, without its end, to the server's error log outside of a request: level, text.
 /// Called with or without the GIL, so it must not wait for Python.
@@ -18,15 +25,17 @@ pub type ProcessLog = Arc<dyn Fn(u8, &[u8]) + Send + Sync>;
 /// Why Python could not be made ready for applications.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The main interpreter refused its set-up.
-    #[error("cannot prepare the main interpreter: {0}")]
-    Interpreter(String),
+    /// The main interpreter could not be set up.
+    #[error("Python is not ready for applications")]
+    Interpreter(#[source] InterpreterError),
 }
 
 /// The Python side of a process; lives until the process ends.
 pub struct Host {
-    log: ProcessLog,
-    config: GatewayConfig,
+    config: Arc<GatewayConfig>,
+    policy: Policy,
+    interpreters: Interpreters,
+    loaded_any: AtomicBool,
 }
 
 impl Host {
@@ -35,29 +44,125 @@ impl Host {
     /// The calling thread is Python's main thread and holds the GIL; it still does afterwards.
     /// `config.imports` are not loaded yet: see [`Host::load_imports`].
     pub fn adopt(config: GatewayConfig, log: ProcessLog) -> Result<Arc<Host>, StartError> {
-        Ok(Arc::new(Host { log, config }))
+        log::open(log, config.log_level);
+        let embedded = config.process_group.is_empty();
+        let config = Arc::new(config);
+        // SAFETY: the caller holds the GIL until after this function.
+        let python = unsafe { Python::assume() };
+        let interpreters =
+            Interpreters::adopt(python, Arc::clone(&config)).map_err(StartError::Interpreter)?;
+        Ok(Arc::new(Host {
+            config,
+            policy: if embedded {
+                Policy::Embedded
+            } else {
+                Policy::Daemon
+            },
+            interpreters,
+            loaded_any: AtomicBool::new(false),
+        }))
     }
 
     /// Loads the configured imports in order; a failure is logged and tolerated. Called without the
     /// GIL.
-    pub fn load_imports(&self) {}
+    pub fn load_imports(&self) {
+        for import in &self.config.imports.0 {
+            if let Err(error) = self.import(import) {
+                log::to_process(level::ERROR, chain(&error).as_bytes());
+            }
+        }
+    }
+
+    fn import(&self, import: &ImportScript) -> Result<(), InterpreterError> {
+        let interpreter = self.interpreters.of(&import.application_group)?;
+        let script = interpreter.script(&import.script);
+        if let (Ok(module), Some(callable)) =
+            (self.ready(interpreter, &script, false), &import.callable)
+        {
+            let attached = interpreter.attach();
+            let python = attached.python();
+            let found = match module.callable(python, callable) {
+                Ok(found) => found.is_some(),
+                Err(raised) => raised.discard(python, false),
+            };
+            drop(attached);
+            if !found {
+                application::log_callable_missing(&script, callable);
+            }
+        }
+        Ok(())
+    }
+
+    fn ready(
+        &self,
+        interpreter: &Interpreter,
+        script: &Script,
+        reloading: bool,
+    ) -> Result<Arc<Module>, Verdict> {
+        let module = script.ready(interpreter, self.policy, reloading)?;
+        if !self.loaded_any.load(Ordering::Relaxed) {
+            self.loaded_any.store(true, Ordering::Release);
+        }
+        Ok(module)
+    }
 
     /// Runs one request to its end. Called without the GIL, from any thread.
     pub fn serve(&self, head: &RequestHead<'_>, exchange: &Arc<dyn Exchange>) -> Verdict {
-        let _ = (head, exchange, &self.log, &self.config);
-        Verdict::Replace
+        let daemon_start = if self.policy == Policy::Daemon {
+            wsgi::now()
+        } else {
+            0
+        };
+        let interpreter = match self.interpreters.of(head.application_group) {
+            Ok(interpreter) => interpreter,
+            Err(error) => {
+                exchange.log(level::ERROR, chain(&error).as_bytes());
+                return Verdict::Failed(Failure::Internal);
+            }
+        };
+        let script = interpreter.script(head.script);
+        let reloading = head.flags & flag::RELOADING != 0;
+        let module = match self.ready(interpreter, &script, reloading) {
+            Ok(module) => module,
+            Err(verdict) => return verdict,
+        };
+        let request = wsgi::Request {
+            interpreter,
+            script: &script,
+            module: &module,
+            head,
+            daemon_start,
+        };
+        wsgi::run(&request, exchange)
     }
 
     /// Runs what the applications registered for the process's end, in every interpreter. Called
     /// without the GIL, when no request runs any more or none is waited for; may take as long as the
     /// applications' functions do, so the caller sets a deadline.
-    pub fn shutdown(&self) {}
+    pub fn shutdown(&self) {
+        self.interpreters.end();
+        python::leave_threads();
+    }
 
     /// Frees what Python keeps for the calling thread, which is about to end. Called without the GIL.
-    pub fn thread_ended(&self) {}
+    pub fn thread_ended(&self) {
+        python::end_thread();
+    }
 
     /// Whether any application was loaded in this process.
     pub fn loaded_any(&self) -> bool {
-        false
+        self.loaded_any.load(Ordering::Acquire)
     }
+}
+
+/// An error and its sources in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    line
 }

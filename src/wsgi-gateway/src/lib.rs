@@ -5,6 +5,17 @@
 //! nor Apache: Python's symbols come from the process that loads it, Apache is met only through
 //! `wsgi-wire` and `wsgi-abi`. Nothing here may unwind into C, and of pyo3 only `ffi` is used.
 
+mod application;
+mod call;
 mod daemon;
+mod embedded;
 mod exchange;
+mod extension;
 mod host;
+mod interpreters;
+mod log;
+mod python;
+mod wsgi;
+
+pub use embedded::wsgi_gateway_table;
+pub use extension::PyInit__wsgi_gateway;

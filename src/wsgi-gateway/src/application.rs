@@ -1,0 +1,309 @@
+//! Loading the scripts that hold applications, once, and again when their files change.
+//!
+//! Used by request threads. Each script has its own lock for loading, waited for without the GIL, so
+//! a slow import holds up nobody but the requests for that script.
+
+use std::ffi::CString;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use pyo3::ffi;
+use wsgi_wire::Failure;
+
+use crate::exchange::Verdict;
+use crate::interpreters::Interpreter;
+use crate::log::{self, level};
+use crate::python::{self, Object, Owned, Python, Raised, Stored};
+
+/// How long a daemon answers with the failure it knows before it asks to be replaced.
+const FAILURE_KEPT: Duration = Duration::from_secs(1);
+
+/// A file's time of modification: seconds and nanoseconds.
+type Modified = (i64, i64);
+
+/// How scripts are loaded in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// A process that can be replaced: never loads a script twice, since a failed or outdated import
+    /// leaves its traces all over the interpreter.
+    Daemon,
+    /// An Apache child: loads a changed script again into the same module.
+    Embedded,
+}
+
+/// A script file in one interpreter.
+pub struct Script {
+    path: Vec<u8>,
+    /// Held while the script is loaded; waited for without the GIL.
+    loading: Mutex<()>,
+    /// Held for moments, never while Python runs.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    loaded: Option<Loaded>,
+    failed: Option<Failed>,
+}
+
+struct Loaded {
+    module: Arc<Module>,
+    modified: Option<Modified>,
+}
+
+#[derive(Clone, Copy)]
+struct Failed {
+    failure: Failure,
+    modified: Option<Modified>,
+    at: Instant,
+}
+
+/// A loaded script.
+pub struct Module {
+    module: Stored,
+    names: Stored,
+    reload_required: Option<Stored>,
+}
+
+impl Module {
+    fn of(python: Python<'_>, module: Owned<'_>) -> Result<Module, Raised> {
+        // SAFETY: the object lives; one that is no module is answered with an exception.
+        let names = unsafe { ffi::PyModule_GetDict(module.as_ptr()) };
+        if names.is_null() {
+            return Err(Raised::already_set());
+        }
+        // SAFETY: the module owns its dict.
+        let names = unsafe { Object::lend(python, names) }.to_owned(python);
+        let hook = names.dict_item(python, &*Owned::interned(python, b"reload_required")?)?;
+        Ok(Module {
+            module: module.store(),
+            names: names.store(),
+            reload_required: hook.map(Owned::store),
+        })
+    }
+
+    /// The object with this name in the script, if there is one.
+    pub fn callable<'p>(
+        &self,
+        python: Python<'p>,
+        name: &[u8],
+    ) -> Result<Option<Owned<'p>>, Raised> {
+        let name = Owned::text(python, &String::from_utf8_lossy(name))?;
+        self.names.object(python).dict_item(python, &name)
+    }
+
+    /// What the script's own `reload_required(path)` says; false after an exception, which is logged.
+    fn wants_reload(&self, interpreter: &Interpreter, path: &[u8]) -> bool {
+        let Some(hook) = &self.reload_required else {
+            return false;
+        };
+        let attached = interpreter.attach();
+        let python = attached.python();
+        let answer = Owned::path(python, path)
+            .and_then(|path| hook.object(python).call1(python, &path))
+            .and_then(|answer| answer.is_true(python));
+        answer.unwrap_or_else(|raised| {
+            let error = raised.take(python);
+            let line = format!(
+                "reload_required() of '{}' failed",
+                String::from_utf8_lossy(path)
+            );
+            interpreter.log_exception(python, &line, &error);
+            false
+        })
+    }
+}
+
+impl Script {
+    /// A script that is not loaded yet.
+    pub fn new(path: &[u8]) -> Self {
+        Script {
+            path: path.to_vec(),
+            loading: Mutex::new(()),
+            state: Mutex::default(),
+        }
+    }
+
+    /// The path for messages.
+    pub fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.path).into_owned()
+    }
+
+    /// The script, loaded; or how a request that needs it ends. Called without the GIL.
+    pub fn ready(
+        &self,
+        interpreter: &Interpreter,
+        policy: Policy,
+        reloading: bool,
+    ) -> Result<Arc<Module>, Verdict> {
+        let modified = if reloading { self.modified() } else { None };
+        if let Some(module) = self.known(interpreter, policy, modified)? {
+            return Ok(module);
+        }
+        let _loading = self.loading.lock();
+        let modified = self.modified();
+        if let Some(module) = self.known(interpreter, policy, modified.filter(|_| reloading))? {
+            return Ok(module);
+        }
+        self.load(interpreter, modified)
+    }
+
+    /// What is known without loading: the module, or that the request ends, or nothing.
+    fn known(
+        &self,
+        interpreter: &Interpreter,
+        policy: Policy,
+        modified: Option<Modified>,
+    ) -> Result<Option<Arc<Module>>, Verdict> {
+        let state = self.state.lock();
+        if let (Policy::Daemon, Some(failed)) = (policy, state.failed) {
+            let changed = modified.is_some() && modified != failed.modified;
+            let stale = changed || failed.at.elapsed() >= FAILURE_KEPT;
+            return Err(if stale {
+                Verdict::Replace
+            } else {
+                Verdict::Failed(failed.failure)
+            });
+        }
+        let Some(loaded) = &state.loaded else {
+            return Ok(None);
+        };
+        let module = Arc::clone(&loaded.module);
+        let changed = modified.is_some() && modified != loaded.modified;
+        drop(state);
+        // Without a time the caller does not want reloading, or the file is gone: keep what works.
+        if modified.is_none() || !(changed || module.wants_reload(interpreter, &self.path)) {
+            return Ok(Some(module));
+        }
+        match policy {
+            Policy::Daemon => {
+                let text = format!(
+                    "script '{}' changed, so its process is replaced",
+                    self.shown()
+                );
+                log::to_process(level::INFO, text.as_bytes());
+                Err(Verdict::Replace)
+            }
+            Policy::Embedded => Ok(None),
+        }
+    }
+
+    fn load(
+        &self,
+        interpreter: &Interpreter,
+        modified: Option<Modified>,
+    ) -> Result<Arc<Module>, Verdict> {
+        log::message(
+            level::INFO,
+            format!("loading WSGI script '{}'", self.shown()).as_bytes(),
+        );
+        let old = self.state.lock().loaded.take();
+        let attached = interpreter.attach();
+        let python = attached.python();
+        match self.execute(python, interpreter, old.as_ref()) {
+            Ok(module) => {
+                let module = Arc::new(module);
+                let loaded = Loaded {
+                    module: Arc::clone(&module),
+                    modified,
+                };
+                *self.state.lock() = State {
+                    loaded: Some(loaded),
+                    failed: None,
+                };
+                Ok(module)
+            }
+            Err(raised) => {
+                let failure = self.log_failure(python, interpreter, raised);
+                let failed = Failed {
+                    failure,
+                    modified,
+                    at: Instant::now(),
+                };
+                *self.state.lock() = State {
+                    loaded: None,
+                    failed: Some(failed),
+                };
+                Err(Verdict::Failed(failure))
+            }
+        }
+    }
+
+    fn execute(
+        &self,
+        python: Python<'_>,
+        interpreter: &Interpreter,
+        old: Option<&Loaded>,
+    ) -> Result<Module, Raised> {
+        let path = Owned::path(python, &self.path)?;
+        let module = match old {
+            Some(old) => old.module.module.object(python).to_owned(python),
+            None => Owned::none(python),
+        };
+        let load = interpreter.objects.load.object(python);
+        Module::of(python, load.call2(python, &path, &module)?)
+    }
+
+    fn log_failure(
+        &self,
+        python: Python<'_>,
+        interpreter: &Interpreter,
+        raised: Raised,
+    ) -> Failure {
+        let error = raised.take(python);
+        let path = self.shown();
+        if error.matches(interpreter.objects.unreadable.object(python)) {
+            let reason = error.value.text_of(python);
+            let line = format!("cannot read WSGI script '{path}': {reason}");
+            python.detached(|| log::message(level::ERROR, line.as_bytes()));
+            return Failure::ScriptMissing;
+        }
+        let line = if error.is_system_exit() {
+            format!("SystemExit raised while loading WSGI script '{path}'; the process goes on.")
+        } else {
+            format!("Failed to load WSGI script '{path}'.")
+        };
+        interpreter.log_exception(python, &line, &error);
+        Failure::ScriptLoad
+    }
+
+    fn modified(&self) -> Option<Modified> {
+        let path = CString::new(self.path.as_slice()).ok()?;
+        let mut status = MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: a C string and room for the answer.
+        if unsafe { libc::stat(path.as_ptr(), status.as_mut_ptr()) } != 0 {
+            return None;
+        }
+        // SAFETY: stat succeeded, so it filled the structure.
+        let status = unsafe { status.assume_init() };
+        Some((status.st_mtime, status.st_mtime_nsec))
+    }
+}
+
+/// Logs that a script does not define the callable it was asked for. Called without the GIL.
+pub fn log_callable_missing(script: &Script, callable: &[u8]) {
+    let callable = String::from_utf8_lossy(callable);
+    let line = format!(
+        "WSGI script '{}' does not define '{callable}'",
+        script.shown()
+    );
+    log::message(level::ERROR, line.as_bytes());
+}
+
+/// Logs that an application raised an exception.
+pub fn log_application_error(
+    python: Python<'_>,
+    interpreter: &Interpreter,
+    script: &Script,
+    error: &python::Error<'_>,
+) {
+    let path = script.shown();
+    let line = if error.is_system_exit() {
+        format!("SystemExit raised by WSGI script '{path}' ignored; the process goes on.")
+    } else {
+        format!("Exception occurred processing WSGI script '{path}'.")
+    };
+    interpreter.log_exception(python, &line, error);
+}

@@ -1,0 +1,177 @@
+//! One request while Python works on it: what its response has come to, and its way to the client.
+//!
+//! Made on the request's thread; shared with the Python objects of the request, which may outlive it
+//! and may be used by other threads of the application. Two locks: `exchange` is held while bytes
+//! travel and is only waited for with the GIL released; `response` is held for moments, possibly
+//! inside the former, and never while Python runs.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use wsgi_wire::Failure;
+
+use crate::exchange::Exchange;
+
+/// What the application has said about its response so far.
+#[derive(Debug, Default)]
+pub struct Response {
+    /// The encoded head of the latest `start_response`; kept for its memory once sent.
+    pub head: Vec<u8>,
+    /// `start_response` was called.
+    pub begun: bool,
+    /// The status code; 0 before `begun`.
+    pub status: u16,
+    /// The declared Content-Length, bytes.
+    pub declared: Option<u64>,
+    /// The head was given to the exchange and can no longer be replaced.
+    pub head_sent: bool,
+    /// Bytes of the body given to the exchange.
+    pub sent: u64,
+    /// Why nothing more can be sent.
+    pub broken: Option<Failure>,
+    /// Why the request body could not be read.
+    pub body_failed: Option<Failure>,
+}
+
+impl Response {
+    /// Whether the status says that there is no body (RFC 9110 §6.4.1).
+    pub fn bodiless(&self) -> bool {
+        matches!(self.status, 100..=199 | 204 | 304)
+    }
+
+    /// How many of `length` more bytes belong to the response: none beyond its declared length.
+    fn clip(&self, length: u64) -> u64 {
+        self.declared.map_or(length, |declared| {
+            length.min(declared.saturating_sub(self.sent))
+        })
+    }
+}
+
+/// A request that Python works on.
+pub struct Call {
+    exchange: Mutex<Option<Arc<dyn Exchange>>>,
+    /// See [`Response`].
+    pub response: Mutex<Response>,
+}
+
+impl Call {
+    /// Begins a request; `head` is memory for the response's head.
+    pub fn new(exchange: &Arc<dyn Exchange>, head: Vec<u8>) -> Arc<Call> {
+        let response = Response {
+            head,
+            ..Response::default()
+        };
+        Arc::new(Call {
+            exchange: Mutex::new(Some(Arc::clone(exchange))),
+            response: Mutex::new(response),
+        })
+    }
+
+    /// Cuts the way to the client; waits for a thread that is using it. Gives the head's memory back.
+    /// Called with the GIL released, like all functions below.
+    pub fn end(&self) -> Vec<u8> {
+        *self.exchange.lock() = None;
+        std::mem::take(&mut self.response.lock().head)
+    }
+
+    /// Reads from the request body; `None` when the request has ended.
+    pub fn read_body(&self, buffer: &mut [u8]) -> Option<Result<usize, Failure>> {
+        let exchange = self.exchange.lock();
+        let result = exchange.as_ref()?.read_body(buffer);
+        if let Err(failure) = result {
+            self.response.lock().body_failed = Some(failure);
+        }
+        Some(result)
+    }
+
+    /// Sends an encoded 1xx head.
+    pub fn send_interim(&self, head: &[u8]) -> Result<(), Failure> {
+        self.transfer(|exchange, _| exchange.send_interim(head))
+    }
+
+    /// Sends the head if that is still to be done, then `data`, as far as it belongs to the response.
+    pub fn send(&self, data: &[u8], flush: bool) -> Result<(), Failure> {
+        self.transfer(|exchange, response| {
+            send_head(exchange, response)?;
+            let length = {
+                let mut response = response.lock();
+                let length = response.clip(data.len() as u64);
+                response.sent += length;
+                length as usize
+            };
+            if length == 0 {
+                Ok(())
+            } else {
+                exchange.send_data(&data[..length], flush)
+            }
+        })
+    }
+
+    /// Sends the head if that is still to be done.
+    pub fn send_head(&self) -> Result<(), Failure> {
+        self.transfer(send_head)
+    }
+
+    /// Sends the head and a part of a file, as far as it belongs to the response.
+    pub fn send_file(&self, file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Failure> {
+        self.transfer(|exchange, response| {
+            send_head(exchange, response)?;
+            let length = {
+                let mut response = response.lock();
+                let length = response.clip(length);
+                response.sent += length;
+                length
+            };
+            if length == 0 {
+                Ok(())
+            } else {
+                exchange.send_file(file, offset, length)
+            }
+        })
+    }
+
+    /// Logs a line in the request's context; false when the request has ended.
+    pub fn log(&self, level: u8, text: &[u8]) -> bool {
+        match &*self.exchange.lock() {
+            Some(exchange) => {
+                exchange.log(level, text);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// One use of the way to the client; remembers a failure, after which all others get the same.
+    fn transfer(
+        &self,
+        work: impl FnOnce(&dyn Exchange, &Mutex<Response>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let exchange = self.exchange.lock();
+        if let Some(failure) = self.response.lock().broken {
+            return Err(failure);
+        }
+        let Some(exchange) = exchange.as_ref() else {
+            return Err(Failure::ClientGone);
+        };
+        let result = work(exchange.as_ref(), &self.response);
+        if let Err(failure) = result {
+            self.response.lock().broken = Some(failure);
+        }
+        result
+    }
+}
+
+fn send_head(exchange: &dyn Exchange, response: &Mutex<Response>) -> Result<(), Failure> {
+    let head = {
+        let mut response = response.lock();
+        if response.head_sent {
+            return Ok(());
+        }
+        response.head_sent = true;
+        std::mem::take(&mut response.head)
+    };
+    let result = exchange.send_head(&head);
+    response.lock().head = head;
+    result
+}

@@ -1,0 +1,197 @@
+//! Attaching threads to interpreters: who may touch Python objects, and when.
+//!
+//! Runs on every thread that calls Python. Each thread keeps one thread state per interpreter for as
+//! long as it lives, because making one costs up to a thousand times what switching to it does.
+//! Nothing here uses the `GILState` functions, which know one interpreter only.
+
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::ffi;
+
+/// Proof that this thread is attached to an interpreter, for as long as `'p`.
+#[derive(Debug, Clone, Copy)]
+pub struct Python<'p>(PhantomData<(&'p (), *mut ())>);
+
+impl<'p> Python<'p> {
+    /// The proof inside a function that Python calls.
+    ///
+    /// # Safety
+    /// The calling thread must be attached to an interpreter for the whole of `'p`.
+    pub unsafe fn assume() -> Self {
+        Python(PhantomData)
+    }
+
+    /// Runs `work` with the GIL released, so that other threads can run Python meanwhile.
+    ///
+    /// Objects are not `Send`, so `work` cannot touch any.
+    pub fn detached<R>(self, work: impl FnOnce() -> R + Send) -> R {
+        struct Restore(*mut ffi::PyThreadState);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                // SAFETY: the state was this thread's current one and nothing is current now.
+                unsafe { ffi::PyEval_RestoreThread(self.0) }
+            }
+        }
+        // SAFETY: self proves that this thread is attached.
+        let _restore = Restore(unsafe { ffi::PyEval_SaveThread() });
+        work()
+    }
+}
+
+/// An interpreter of this process; interpreters live until the process ends.
+#[derive(Debug)]
+pub struct InterpreterState {
+    state: *mut ffi::PyInterpreterState,
+    index: usize,
+}
+
+// SAFETY: the pointer is only handed to PyThreadState_New, which locks for itself.
+unsafe impl Send for InterpreterState {}
+// SAFETY: as for Send.
+unsafe impl Sync for InterpreterState {}
+
+/// Set when Python may no longer be entered, because its process is about to end.
+static LEFT: AtomicBool = AtomicBool::new(false);
+
+/// The calling thread's thread states, by the interpreter's index; freed with the thread.
+struct ThreadStates {
+    attached: Cell<bool>,
+    states: RefCell<Vec<*mut ffi::PyThreadState>>,
+}
+
+impl Drop for ThreadStates {
+    fn drop(&mut self) {
+        for state in self.states.get_mut().drain(..) {
+            if !state.is_null() && !LEFT.load(Ordering::Acquire) {
+                free(state);
+            }
+        }
+    }
+}
+
+thread_local! {
+    static THREAD: ThreadStates = const {
+        ThreadStates { attached: Cell::new(false), states: RefCell::new(Vec::new()) }
+    };
+}
+
+/// Ends a thread state of the calling thread, which must not be attached.
+fn free(state: *mut ffi::PyThreadState) {
+    // SAFETY: the state belongs to this thread, is not current, and its interpreter lives.
+    unsafe { ffi::PyEval_RestoreThread(state) };
+    // SAFETY: the state is current, so the GIL is held as clearing demands.
+    unsafe { ffi::PyThreadState_Clear(state) };
+    // SAFETY: attached since the first line.
+    unsafe { ffi::PyEval_SaveThread() };
+    // PyThreadState_DeleteCurrent is not in the stable ABI; a detached state may be deleted.
+    // SAFETY: the state was cleared, is not current, and is used by nobody else.
+    unsafe { ffi::PyThreadState_Delete(state) };
+}
+
+/// Frees the thread states of the calling thread, which must not be attached.
+pub fn end_thread() {
+    let states = THREAD.with(|thread| std::mem::take(&mut *thread.states.borrow_mut()));
+    for state in states {
+        if !state.is_null() {
+            free(state);
+        }
+    }
+}
+
+/// From now on threads that end leave their thread states alone: the process is about to end.
+pub fn leave_threads() {
+    LEFT.store(true, Ordering::Release);
+}
+
+/// Takes over the interpreter that the calling thread is attached to by other means, with the
+/// current thread state as this thread's own. `index` counts the interpreters of the process.
+pub fn adopt_current(_: Python<'_>, index: usize) -> InterpreterState {
+    // SAFETY: attached, so there is a current thread state.
+    let current = unsafe { ffi::PyThreadState_Get() };
+    remember(index, current);
+    InterpreterState {
+        // SAFETY: current is a live thread state.
+        state: unsafe { ffi::PyThreadState_GetInterpreter(current) },
+        index,
+    }
+}
+
+fn remember(index: usize, state: *mut ffi::PyThreadState) {
+    THREAD.with(|thread| {
+        let mut states = thread.states.borrow_mut();
+        if states.len() <= index {
+            states.resize(index + 1, ptr::null_mut());
+        }
+        states[index] = state;
+    });
+}
+
+/// The calling thread is attached to an interpreter until this is dropped.
+#[derive(Debug)]
+pub struct Attached<'i>(PhantomData<(&'i InterpreterState, *mut ())>);
+
+impl<'i> Attached<'i> {
+    /// Waits for the GIL and attaches the calling thread, which must not be attached.
+    ///
+    /// # Panics
+    /// When this thread is attached by another guard: waiting would never end.
+    pub fn new(interpreter: &'i InterpreterState) -> Self {
+        let cached = THREAD.with(|thread| {
+            assert!(
+                !thread.attached.replace(true),
+                "a thread is attached to one interpreter at a time"
+            );
+            thread.states.borrow().get(interpreter.index).copied()
+        });
+        let state = match cached {
+            Some(state) if !state.is_null() => state,
+            _ => {
+                // SAFETY: the interpreter lives; the function may be called without the GIL.
+                let state = unsafe { ffi::PyThreadState_New(interpreter.state) };
+                assert!(!state.is_null(), "no memory for a thread state");
+                remember(interpreter.index, state);
+                state
+            }
+        };
+        // SAFETY: the state is this thread's, and the flag above tells that none is current.
+        unsafe { ffi::PyEval_RestoreThread(state) };
+        Attached(PhantomData)
+    }
+
+    /// The proof for functions that touch objects.
+    pub fn python(&self) -> Python<'_> {
+        Python(PhantomData)
+    }
+
+    /// Makes a new interpreter next to the attached one; the guard then stands for the new one.
+    /// `None` when Python could not, which has then printed why.
+    pub fn into_new_interpreter(
+        self,
+        index: usize,
+    ) -> Option<(Attached<'static>, InterpreterState)> {
+        // SAFETY: attached, so there is a current thread state to come back to.
+        let back = unsafe { ffi::PyThreadState_Get() };
+        // SAFETY: the GIL is held and a thread state is current.
+        let created = unsafe { ffi::Py_NewInterpreter() };
+        if created.is_null() {
+            // SAFETY: after a failure no thread state is current but the GIL is held.
+            unsafe { ffi::PyThreadState_Swap(back) };
+            return None;
+        }
+        std::mem::forget(self);
+        let guard = Attached(PhantomData);
+        let state = adopt_current(Python(PhantomData), index);
+        Some((guard, state))
+    }
+}
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        // SAFETY: attached since new().
+        unsafe { ffi::PyEval_SaveThread() };
+        THREAD.with(|thread| thread.attached.set(false));
+    }
+}

@@ -1,0 +1,242 @@
+"""The Python half of the gateway, executed once in every interpreter before any application.
+
+Runs with the GIL of the interpreter it serves. It gets its settings and the gateway's own
+functions as globals (`SETTINGS`, `write_log`, `log_message`) and must not import what takes long: an
+application's start waits for it.
+"""
+
+import io
+import os
+import stat
+import sys
+import types
+
+INFO, WARNING = 6, 4
+
+
+class LogStream(io.RawIOBase):
+    """What lies under sys.stdout, sys.stderr and wsgi.errors: bytes become lines of the error log."""
+
+    name = "<wsgi.errors>"
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        data = bytes(data)
+        write_log(data)
+        return len(data)
+
+    def close(self):
+        """Does nothing: the interpreter's code shares this stream for as long as it lives."""
+
+
+class FileWrapper:
+    """`wsgi.file_wrapper` of PEP 3333: an iterable over blocks of a file-like object."""
+
+    __slots__ = ("filelike", "blksize", "close", "__weakref__")
+
+    def __init__(self, filelike, blksize=8192):
+        self.filelike = filelike
+        self.blksize = blksize
+        if hasattr(filelike, "close"):
+            self.close = filelike.close
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        data = self.filelike.read(self.blksize)
+        if data:
+            return data
+        raise StopIteration
+
+
+FileWrapper.__module__ = "mod_wsgi"
+
+
+def file_segment(wrapper):
+    """The descriptor, offset and length that stand for the wrapped object, or None when only its
+    read() knows what it holds."""
+    filelike = wrapper.filelike
+    # These have the descriptor of a compressed file and the position in the plain one.
+    if isinstance(filelike, io.TextIOBase) or any(
+        cls.__name__ == "BaseStream" for cls in type(filelike).__mro__
+    ):
+        return None
+    try:
+        descriptor = filelike.fileno()
+        offset = filelike.tell()
+        status = os.fstat(descriptor)
+    except Exception:
+        return None
+    if type(descriptor) is not int or type(offset) is not int or offset < 0:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return descriptor, offset, max(status.st_size - offset, 0)
+
+
+class ScriptUnreadable(Exception):
+    """The script's file is missing or may not be read."""
+
+
+def md5(data):
+    try:
+        from _md5 import md5 as function
+    except ImportError:
+        from hashlib import md5 as function
+    return function(data, usedforsecurity=False).hexdigest()
+
+
+def load(path, module):
+    """Executes the script at `path` in a new module, or again in `module`; returns the module."""
+    try:
+        with io.open_code(path) as file:
+            modified = os.fstat(file.fileno()).st_mtime
+            source = file.read()
+    except OSError as error:
+        raise ScriptUnreadable(error.strerror or str(error)) from None
+    name = "_mod_wsgi_" + md5(os.fsencode(path))
+    code = compile(source, path, "exec", 0, True)
+    if module is None:
+        module = types.ModuleType(name)
+        module.__file__ = path
+    module.__mtime__ = modified
+    sys.modules[name] = module
+    try:
+        exec(code, module.__dict__)
+    except BaseException:
+        if sys.modules.get(name) is module:
+            del sys.modules[name]
+        raise
+    return module
+
+
+SECOND_INTERPRETER = (
+    "cannot load module more than once per process",
+    "does not support loading in subinterpreters",
+    "may only be initialized once per interpreter process",
+    "Interpreter change detected",
+)
+
+ADVICE = (
+    "An extension module of this application works in one interpreter of a process only. Give the"
+    " application the main interpreter with 'WSGIApplicationGroup %{GLOBAL}' (or the option"
+    " 'application-group=%{GLOBAL}'), or a daemon process group of its own."
+)
+
+
+def own_frames_removed(trace):
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return trace
+
+
+def describe(error, trace):
+    """The lines of the log for an exception: its traceback, and what to do if that is known."""
+    try:
+        from traceback import format_exception
+
+        text = "".join(format_exception(type(error), error, own_frames_removed(trace)))
+    except Exception as failure:
+        text = f"{type(error).__name__} (its traceback could not be formatted: {type(failure).__name__})"
+    lines = text.splitlines()
+    causes, cause = [], error
+    while cause is not None and len(causes) < 16:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    for cause in causes:
+        if isinstance(cause, ImportError) and any(part in str(cause) for part in SECOND_INTERPRETER):
+            lines.append(ADVICE)
+            break
+    return [line.encode("utf-8", "backslashreplace") for line in lines if line.strip()]
+
+
+def extend_path(home, directories):
+    """Puts `home` and `directories`, with what their .pth files add, before the rest of sys.path."""
+    # Left by `python -c`; the working directory of a server is no place for modules.
+    sys.path[:] = [entry for entry in sys.path if entry]
+    if directories:
+        import site
+
+        before = list(sys.path)
+        for directory in directories:
+            log_message(INFO, f"adding '{directory}' to the module search path")
+            site.addsitedir(directory)
+        added = [entry for entry in sys.path if entry not in before]
+        named = [entry for entry in directories if entry in before]
+        front = list(dict.fromkeys([*named, *added]))
+        sys.path[:] = front + [entry for entry in before if entry not in front]
+    if home is not None and home not in sys.path[:1]:
+        sys.path.insert(0, home)
+
+
+def restrict_signals():
+    """Keeps applications from replacing the process's signal handlers, which end it in order."""
+    import signal
+
+    def ignored(number, handler):
+        """Registers nothing: the process's signals belong to the server."""
+        caller = sys._getframe(1)
+        log_message(
+            WARNING,
+            f"signal handler for signal {int(number)} ignored, asked for at"
+            f" {caller.f_code.co_filename}:{caller.f_lineno}",
+        )
+        return signal.getsignal(number)
+
+    signal.signal = ignored
+
+
+def make_modules():
+    """The modules `mod_wsgi` and `apache`, which applications import to learn where they run."""
+    module = types.ModuleType("mod_wsgi", "The server an application runs in.")
+    module.version = SETTINGS["version"]
+    module.process_group = SETTINGS["process_group"]
+    module.application_group = SETTINGS["application_group"]
+    module.maximum_processes = SETTINGS["processes"]
+    module.threads_per_process = SETTINGS["threads"]
+    module.FileWrapper = FileWrapper
+    package = os.path.join(SETTINGS["directory"], "mod_wsgi")
+    if os.path.isdir(package):
+        module.__path__ = [package]
+    sys.modules["mod_wsgi"] = module
+    apache = types.ModuleType("apache", "The server in front of the application.")
+    apache.version = SETTINGS["apache_version"]
+    apache.maximum_processes = SETTINGS["processes"]
+    apache.threads_per_process = SETTINGS["threads"]
+    sys.modules.setdefault("apache", apache)
+
+
+def name_application_group(name):
+    """Tells applications the name of their group, for the main interpreter learns it later."""
+    sys.modules["mod_wsgi"].application_group = name
+
+
+def end():
+    """What Python does at the end of a process, as far as applications can see it."""
+    failures = []
+    threading = sys.modules.get("threading")
+    import atexit
+
+    steps = [atexit._run_exitfuncs]
+    if threading is not None:
+        steps.insert(0, threading._shutdown)
+    for step in steps:
+        try:
+            step()
+        except BaseException as error:
+            failures.extend(describe(error, error.__traceback__))
+    errors.flush()
+    return failures
+
+
+errors = io.TextIOWrapper(
+    LogStream(), encoding="utf-8", errors="backslashreplace", line_buffering=True, write_through=True
+)
+sys.stdout = sys.stderr = errors
+sys.argv = ["mod_wsgi"]
+restrict_signals()
+make_modules()
+extend_path(SETTINGS["home"], SETTINGS["python_path"])

@@ -1,0 +1,235 @@
+//! The WSGI adapter (PEP 3333): calls an application for one request and carries its response.
+//!
+//! Runs on the request's thread, in a daemon and in an Apache child alike. The GIL is held while
+//! Python works and released while bytes travel.
+
+pub mod environ;
+pub mod input;
+mod response;
+pub mod start_response;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use wsgi_wire::Failure;
+use wsgi_wire::head::{RequestHead, Value};
+
+use crate::application::{self, Module, Script};
+use crate::call::Call;
+use crate::exchange::{Exchange, Verdict};
+use crate::interpreters::Interpreter;
+use crate::log::{self, level};
+use crate::python::{Exception, Object, Owned, Python, Raised, new_function, new_instance};
+
+use response::{Output, Stop};
+
+/// Memory that a thread uses again for each of its requests.
+#[derive(Default)]
+struct Scratch {
+    head: Vec<u8>,
+    body: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// A request and where it goes.
+pub struct Request<'r> {
+    /// The interpreter of its application group.
+    pub interpreter: &'r Interpreter,
+    /// Its script.
+    pub script: &'r Script,
+    /// The script's module.
+    pub module: &'r Module,
+    /// Its head.
+    pub head: &'r RequestHead<'r>,
+    /// When the daemon got it, microseconds since 1970; 0 when embedded.
+    pub daemon_start: u64,
+}
+
+/// Microseconds since 1970.
+pub fn now() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Runs the application for a request, to the end of its response. Called without the GIL.
+pub fn run(request: &Request<'_>, exchange: &Arc<dyn Exchange>) -> Verdict {
+    let mut scratch = SCRATCH.with(|scratch| std::mem::take(&mut *scratch.borrow_mut()));
+    let call = Call::new(exchange, std::mem::take(&mut scratch.head));
+    log::begin_request(&call);
+    let result = {
+        let attached = request.interpreter.attach();
+        attend(
+            attached.python(),
+            request,
+            &call,
+            exchange,
+            &mut scratch.body,
+        )
+    };
+    // A short body goes out here, when the thread has done with Python, so it need not come back.
+    let result = result.and_then(|output| finish(&call, request.head, output, &scratch.body));
+    log::end_request();
+    scratch.head = call.end();
+    scratch.head.clear();
+    scratch.body.clear();
+    SCRATCH.with(|kept| *kept.borrow_mut() = scratch);
+    match result {
+        Ok(()) => Verdict::Whole,
+        Err(failure) => Verdict::Failed(failure),
+    }
+}
+
+/// The part of a request that needs the GIL. Every exception is logged here.
+fn attend(
+    python: Python<'_>,
+    request: &Request<'_>,
+    call: &Arc<Call>,
+    exchange: &Arc<dyn Exchange>,
+    body: &mut Vec<u8>,
+) -> Result<Output, Failure> {
+    let application = match request.module.callable(python, request.head.callable) {
+        Ok(Some(application)) => application,
+        Ok(None) => {
+            let callable = request.head.callable;
+            python.detached(|| application::log_callable_missing(request.script, callable));
+            return Err(Failure::CallableMissing);
+        }
+        Err(raised) => return Err(failed(python, request, call, raised)),
+    };
+    let (environ, start_response) = match arguments(python, request, call) {
+        Ok(arguments) => arguments,
+        Err(raised) => return Err(failed(python, request, call, raised)),
+    };
+    exchange.started()?;
+    let result = match application.call2(python, &environ, &start_response) {
+        Ok(result) => result,
+        Err(raised) => return Err(failed(python, request, call, raised)),
+    };
+    let output = match response::send(python, request.interpreter, call, &result, body) {
+        Ok(output) => Ok(output),
+        Err(Stop::Raised(raised)) => Err(failed(python, request, call, raised)),
+        Err(Stop::Broken(failure)) => Err(broken(python, failure)),
+    };
+    close(python, request, &result);
+    output
+}
+
+/// Builds the environ and `start_response`.
+fn arguments<'p>(
+    python: Python<'p>,
+    request: &Request<'_>,
+    call: &Arc<Call>,
+) -> Result<(Owned<'p>, Owned<'p>), Raised> {
+    let objects = &request.interpreter.objects;
+    let input = input::make(
+        python,
+        objects.input.object(python),
+        call,
+        &request.head.body,
+    )?;
+    let responder = start_response::Responder(Arc::clone(call));
+    let responder = new_instance(python, objects.responder.object(python), responder)?;
+    let bound = |definition| new_function(python, definition, Some(&responder));
+    let start_response = bound(&start_response::START_RESPONSE.0[0])?;
+    let early_hints = bound(&start_response::EARLY_HINTS.0[0])?;
+    let moments = environ::Moments {
+        daemon_start: request.daemon_start,
+        application_start: now(),
+    };
+    let environ = environ::build(
+        python,
+        (
+            objects.template.object(python),
+            &objects.own_keys,
+            &request.interpreter.known_keys,
+        ),
+        request.head,
+        &moments,
+        &environ::RequestObjects {
+            input: &input,
+            early_hints: &early_hints,
+        },
+    )?;
+    Ok((environ, start_response))
+}
+
+/// Logs an exception and tells how the request ends. When the application merely passed on that
+/// its client failed, that is the failure, and nobody's fault here.
+fn failed(python: Python<'_>, request: &Request<'_>, call: &Call, raised: Raised) -> Failure {
+    let error = raised.take(python);
+    let (gone, head_sent) = {
+        let response = call.response.lock();
+        (response.broken.or(response.body_failed), response.head_sent)
+    };
+    if let Some(failure) = gone.filter(|_| error.is_of(Exception::Os)) {
+        return broken(python, failure);
+    }
+    application::log_application_error(python, request.interpreter, request.script, &error);
+    if head_sent {
+        Failure::Incomplete
+    } else {
+        Failure::Application
+    }
+}
+
+fn broken(python: Python<'_>, failure: Failure) -> Failure {
+    if log::wanted(level::DEBUG) {
+        let line = format!("the exchange with the client ended early: {failure:?}");
+        python.detached(|| log::message(level::DEBUG, line.as_bytes()));
+    }
+    failure
+}
+
+/// Calls the `close` of what the application returned, once, whatever came before; its exceptions
+/// are logged and change nothing (PEP 3333, "Specification Details").
+fn close(python: Python<'_>, request: &Request<'_>, result: &Object) {
+    if result.is_exact_list() || result.is_exact_tuple() {
+        return;
+    }
+    let name = request.interpreter.objects.close.object(python);
+    let closed = match result.optional_attribute(python, name) {
+        Ok(Some(close)) => close.call0(python).map(drop),
+        Ok(None) => Ok(()),
+        Err(raised) => Err(raised),
+    };
+    if let Err(raised) = closed {
+        let error = raised.take(python);
+        application::log_application_error(python, request.interpreter, request.script, &error);
+    }
+}
+
+/// Sends what was held back and judges whether the response is whole. Called without the GIL.
+fn finish(call: &Call, head: &RequestHead<'_>, output: Output, body: &[u8]) -> Result<(), Failure> {
+    match output {
+        Output::Held => call.send(body, false)?,
+        Output::Sent => call.send_head()?,
+    }
+    let response = call.response.lock();
+    let (sent, bodiless) = (response.sent, response.bodiless());
+    let Some(declared) = response
+        .declared
+        .filter(|declared| *declared > sent && !bodiless)
+    else {
+        return Ok(());
+    };
+    drop(response);
+    if is_head(head) {
+        return Ok(());
+    }
+    let line = format!("the response has {sent} of the {declared} bytes of its Content-Length");
+    log::message(level::WARNING, line.as_bytes());
+    Err(Failure::Incomplete)
+}
+
+/// The response to a HEAD request has no body (RFC 9110 §9.3.2).
+fn is_head(head: &RequestHead<'_>) -> bool {
+    head.environ().any(|(key, value)| {
+        key == b"REQUEST_METHOD" && matches!(value, Value::Latin1(method) if method == b"HEAD")
+    })
+}
