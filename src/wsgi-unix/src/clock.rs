@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_stamp_is_written_as_apache_does() {
-        // Noon of Sunday, 1 October 2000, UTC: the same day in every zone but the last one east.
+        // Noon of 1 October 2000, UTC: in that month in every time zone.
         let text = stamp(970_401_600_000_042);
         let words: Vec<_> = text.split(' ').collect();
         assert_eq!(words.len(), 5, "{text}");

@@ -197,6 +197,20 @@ mod tests {
         while epoll.wait(&mut events, None).unwrap().is_empty() {}
         assert_eq!(arrivals.take().unwrap(), Some(libc::SIGUSR2));
         assert_eq!(notify(&[]).unwrap_err().kind(), ErrorKind::AlreadyExists);
+
+        let fork = end_of_a_fork_that_signals_itself();
+        assert_eq!(fork, process::Ended::Signal(libc::SIGUSR2));
+        assert_eq!(arrivals.take().unwrap(), None);
+    }
+
+    fn end_of_a_fork_that_signals_itself() -> process::Ended {
+        // SAFETY: the new process makes async-signal-safe calls only.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            let _ = process::signal(process::own_pid(), libc::SIGUSR2);
+            process::exit_now(0);
+        }
+        process::wait_for(pid).unwrap()
     }
 
     #[test]

@@ -86,11 +86,14 @@ pub fn connect(path: &Path, timeout: Duration) -> io::Result<OwnedFd> {
     let (address, length) = address_of(path)?;
     let socket = stream_socket(0)?;
     let borrowed = std::os::fd::AsFd::as_fd(&socket);
-    let deadline = Instant::now() + timeout;
+    let deadline = Instant::now().checked_add(timeout);
     uninterrupted(|| {
-        // Zero would mean for ever.
-        let left = deadline.saturating_duration_since(Instant::now());
-        set_send_timeout(borrowed, Some(left.max(Duration::from_micros(1))))?;
+        let left = deadline.map(|deadline| {
+            // Zero would mean for ever.
+            let left = deadline.saturating_duration_since(Instant::now());
+            left.max(Duration::from_micros(1))
+        });
+        set_send_timeout(borrowed, left)?;
         // SAFETY: `address` is a filled sockaddr_un of at least `length` bytes.
         check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) })
     })

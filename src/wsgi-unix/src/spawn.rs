@@ -229,6 +229,7 @@ impl<'fd> Command<'fd> {
             }
             (Step::User, _, Some(identity)) => format!("{program} to uid {}", identity.uid),
             (Step::Group, _, Some(identity)) => format!("{program} to gid {}", identity.gid),
+            (Step::Execute, _, Some(identity)) => format!("{program} as uid {}", identity.uid),
             _ => program.to_string(),
         };
         StartError {
