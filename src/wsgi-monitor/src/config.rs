@@ -71,6 +71,7 @@ pub enum ConfigError {
 
 /// Everything a monitor starts with.
 pub struct Launched {
+    /// What to run.
     pub config: MonitorConfig,
     /// Tells of retirement or of the parent's death.
     pub parent: File,
@@ -82,7 +83,9 @@ pub struct Launched {
 
 /// The descriptors that all daemons of a group share.
 pub struct GroupDescriptors {
+    /// The listening socket, whose queue is the group's.
     pub listener: OwnedFd,
+    /// The page on which daemons show how busy they are; never read here.
     pub hints: OwnedFd,
 }
 

@@ -58,6 +58,8 @@ pub struct Supervisor {
     epoll: Epoll,
     arrivals: Arrivals,
     parent: File,
+    /// The parent has retired us or is gone: nobody will start a successor for this generation.
+    last: bool,
     children: OwnedFd,
 }
 
@@ -85,6 +87,7 @@ impl Supervisor {
             epoll,
             arrivals,
             parent: launched.parent,
+            last: false,
             children: launched.children,
         })
     }
@@ -111,7 +114,8 @@ impl Supervisor {
                 self.happened(token)?;
             }
         }
-        for group in &self.groups {
+        // A monitor that somebody else ended has a successor, and children that know the path.
+        for group in self.groups.iter().filter(|_| self.last) {
             remove_socket(Path::new(OsStr::from_bytes(group.socket())));
         }
         log::line(
@@ -203,7 +207,8 @@ impl Supervisor {
         }
     }
 
-    fn leave_parent(&self) -> Result<(), SuperviseError> {
+    fn leave_parent(&mut self) -> Result<(), SuperviseError> {
+        self.last = true;
         let left = self.epoll.remove(self.parent.as_fd());
         left.map_err(failed("leave the parent's lifeline"))
     }

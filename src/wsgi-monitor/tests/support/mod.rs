@@ -27,6 +27,8 @@ pub mod script {
     pub const SERVES: &str = "echo started $$; exec cat <&6";
     /// Fails at once.
     pub const FAILS: &str = "echo started $$; exit 3";
+    /// Ends as a daemon does whose script has changed: orderly, and not at once.
+    pub const ASKS_TO_BE_REPLACED: &str = "echo started $$; sleep 1.1; exit 0";
     /// Does not end when asked to, and neither does what it started.
     pub const STUBBORN: &str =
         "trap '' TERM; (trap '' TERM; exec sleep 1000) & echo started $$; sleep 1000; sleep 1000";
