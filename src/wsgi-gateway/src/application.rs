@@ -195,7 +195,7 @@ impl Script {
         interpreter: &Interpreter,
         modified: Option<Modified>,
     ) -> Result<Arc<Module>, Verdict> {
-        log::message(
+        log::to_process(
             level::INFO,
             format!("loading WSGI script '{}'", self.shown()).as_bytes(),
         );

@@ -113,6 +113,7 @@ impl Host {
         } else {
             0
         };
+        let mut session = wsgi::Session::begin(exchange);
         let interpreter = match self.interpreters.of(head.application_group) {
             Ok(interpreter) => interpreter,
             Err(error) => {
@@ -133,7 +134,7 @@ impl Host {
             head,
             daemon_start,
         };
-        wsgi::run(&request, exchange)
+        session.run(&request)
     }
 
     /// Runs what the applications registered for the process's end, in every interpreter. Called

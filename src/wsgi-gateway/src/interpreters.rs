@@ -223,7 +223,7 @@ impl Interpreters {
 
     fn make(&self, index: usize, group: &[u8]) -> Result<&'static Interpreter, InterpreterError> {
         let shown = String::from_utf8_lossy(group);
-        log::message(
+        log::to_process(
             level::INFO,
             format!("creating sub-interpreter for application group '{shown}'").as_bytes(),
         );

@@ -56,18 +56,33 @@ unsafe impl Sync for InterpreterState {}
 /// Set when Python may no longer be entered, because its process is about to end.
 static LEFT: AtomicBool = AtomicBool::new(false);
 
+/// A thread state of the calling thread in one interpreter.
+#[derive(Clone, Copy)]
+struct Cached {
+    /// Null when the thread has none there.
+    state: *mut ffi::PyThreadState,
+    /// Made by [`Attached::new`] and to be freed with the thread. The first thread state of an
+    /// interpreter never is: CPython 3.11 aborts when it makes another after the last was freed.
+    own: bool,
+}
+
+impl Cached {
+    const NONE: Cached = Cached {
+        state: ptr::null_mut(),
+        own: false,
+    };
+}
+
 /// The calling thread's thread states, by the interpreter's index; freed with the thread.
 struct ThreadStates {
     attached: Cell<bool>,
-    states: RefCell<Vec<*mut ffi::PyThreadState>>,
+    states: RefCell<Vec<Cached>>,
 }
 
 impl Drop for ThreadStates {
     fn drop(&mut self) {
-        for state in self.states.get_mut().drain(..) {
-            if !state.is_null() && !LEFT.load(Ordering::Acquire) {
-                free(state);
-            }
+        if !LEFT.load(Ordering::Acquire) {
+            free_own(&std::mem::take(self.states.get_mut()));
         }
     }
 }
@@ -76,6 +91,12 @@ thread_local! {
     static THREAD: ThreadStates = const {
         ThreadStates { attached: Cell::new(false), states: RefCell::new(Vec::new()) }
     };
+}
+
+fn free_own(states: &[Cached]) {
+    for cached in states.iter().filter(|cached| cached.own) {
+        free(cached.state);
+    }
 }
 
 /// Ends a thread state of the calling thread, which must not be attached.
@@ -94,11 +115,7 @@ fn free(state: *mut ffi::PyThreadState) {
 /// Frees the thread states of the calling thread, which must not be attached.
 pub fn end_thread() {
     let states = THREAD.with(|thread| std::mem::take(&mut *thread.states.borrow_mut()));
-    for state in states {
-        if !state.is_null() {
-            free(state);
-        }
-    }
+    free_own(&states);
 }
 
 /// From now on threads that end leave their thread states alone: the process is about to end.
@@ -107,25 +124,28 @@ pub fn leave_threads() {
 }
 
 /// Takes over the interpreter that the calling thread is attached to by other means, with the
-/// current thread state as this thread's own. `index` counts the interpreters of the process.
-pub fn adopt_current(_: Python<'_>, index: usize) -> InterpreterState {
-    // SAFETY: attached, so there is a current thread state.
-    let current = unsafe { ffi::PyThreadState_Get() };
-    remember(index, current);
-    InterpreterState {
-        // SAFETY: current is a live thread state.
-        state: unsafe { ffi::PyThreadState_GetInterpreter(current) },
-        index,
-    }
+/// current thread state as this thread's. `index` counts the interpreters of the process.
+pub fn adopt_current(python: Python<'_>, index: usize) -> InterpreterState {
+    let (interpreter, state) = current(python, index);
+    remember(index, Cached { state, own: false });
+    interpreter
 }
 
-fn remember(index: usize, state: *mut ffi::PyThreadState) {
+fn current(_: Python<'_>, index: usize) -> (InterpreterState, *mut ffi::PyThreadState) {
+    // SAFETY: attached, so there is a current thread state.
+    let current = unsafe { ffi::PyThreadState_Get() };
+    // SAFETY: current is a live thread state.
+    let state = unsafe { ffi::PyThreadState_GetInterpreter(current) };
+    (InterpreterState { state, index }, current)
+}
+
+fn remember(index: usize, cached: Cached) {
     THREAD.with(|thread| {
         let mut states = thread.states.borrow_mut();
         if states.len() <= index {
-            states.resize(index + 1, ptr::null_mut());
+            states.resize(index + 1, Cached::NONE);
         }
-        states[index] = state;
+        states[index] = cached;
     });
 }
 
@@ -147,12 +167,12 @@ impl<'i> Attached<'i> {
             thread.states.borrow().get(interpreter.index).copied()
         });
         let state = match cached {
-            Some(state) if !state.is_null() => state,
+            Some(cached) if !cached.state.is_null() => cached.state,
             _ => {
                 // SAFETY: the interpreter lives; the function may be called without the GIL.
                 let state = unsafe { ffi::PyThreadState_New(interpreter.state) };
                 assert!(!state.is_null(), "no memory for a thread state");
-                remember(interpreter.index, state);
+                remember(interpreter.index, Cached { state, own: true });
                 state
             }
         };
@@ -182,9 +202,9 @@ impl<'i> Attached<'i> {
             return None;
         }
         std::mem::forget(self);
-        let guard = Attached(PhantomData);
-        let state = adopt_current(Python(PhantomData), index);
-        Some((guard, state))
+        // The new interpreter's first thread state stays with it, unused: see `Cached::own`.
+        let (interpreter, _) = current(Python(PhantomData), index);
+        Some((Attached(PhantomData), interpreter))
     }
 }
 

@@ -57,31 +57,57 @@ pub fn now() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Runs the application for a request, to the end of its response. Called without the GIL.
-pub fn run(request: &Request<'_>, exchange: &Arc<dyn Exchange>) -> Verdict {
-    let mut scratch = SCRATCH.with(|scratch| std::mem::take(&mut *scratch.borrow_mut()));
-    let call = Call::new(exchange, std::mem::take(&mut scratch.head));
-    log::begin_request(&call);
-    let result = {
-        let attached = request.interpreter.attach();
-        attend(
-            attached.python(),
-            request,
-            &call,
+/// A request on this thread, from before its script is loaded to its end: log lines of the thread
+/// belong to it.
+pub struct Session<'e> {
+    call: Arc<Call>,
+    exchange: &'e Arc<dyn Exchange>,
+    body: Vec<u8>,
+}
+
+impl<'e> Session<'e> {
+    /// Begins a request. Called without the GIL, like all of this.
+    pub fn begin(exchange: &'e Arc<dyn Exchange>) -> Self {
+        let scratch = SCRATCH.with(|scratch| std::mem::take(&mut *scratch.borrow_mut()));
+        let call = Call::new(exchange, scratch.head);
+        log::begin_request(&call);
+        Session {
+            call,
             exchange,
-            &mut scratch.body,
-        )
-    };
-    // A short body goes out here, when the thread has done with Python, so it need not come back.
-    let result = result.and_then(|output| finish(&call, request.head, output, &scratch.body));
-    log::end_request();
-    scratch.head = call.end();
-    scratch.head.clear();
-    scratch.body.clear();
-    SCRATCH.with(|kept| *kept.borrow_mut() = scratch);
-    match result {
-        Ok(()) => Verdict::Whole,
-        Err(failure) => Verdict::Failed(failure),
+            body: scratch.body,
+        }
+    }
+
+    /// Runs the application, to the end of its response.
+    pub fn run(&mut self, request: &Request<'_>) -> Verdict {
+        let result = {
+            let attached = request.interpreter.attach();
+            attend(
+                attached.python(),
+                request,
+                &self.call,
+                self.exchange,
+                &mut self.body,
+            )
+        };
+        // A short body goes out here, when the thread has done with Python, so it need not come back.
+        match result.and_then(|output| finish(&self.call, request.head, output, &self.body)) {
+            Ok(()) => Verdict::Whole,
+            Err(failure) => Verdict::Failed(failure),
+        }
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        log::end_request();
+        let mut scratch = Scratch {
+            head: self.call.end(),
+            body: std::mem::take(&mut self.body),
+        };
+        scratch.head.clear();
+        scratch.body.clear();
+        SCRATCH.with(|kept| *kept.borrow_mut() = scratch);
     }
 }
 
