@@ -198,7 +198,7 @@ impl Builder {
         let mut text = String::from(
             "ServerRoot \"@ROOT@\"\nDefaultRuntimeDir \"@ROOT@/run\"\nPidFile \"@ROOT@/httpd.pid\"\n\
              ErrorLog \"@ROOT@/error_log\"\nLogLevel info\nServerName localhost\n\
-             Listen 127.0.0.1:@PORT@\nTimeout 20\n",
+             Listen 127.0.0.1:@PORT@\nTimeout 20\nMaxKeepAliveRequests 0\n",
         );
         for name in std::iter::once(self.mpm.module()).chain(self.modules.iter().map(|s| &**s)) {
             let path = modules.join(format!("mod_{name}.so"));

@@ -1,1 +1,296 @@
-//! Cases.
+//! The command table: every directive is known, and a wrong argument stops httpd with a sentence.
+
+use wsgi_tests::apache::only_ours;
+use wsgi_tests::{Builder, Mode, Server};
+
+/// Directives that work.
+const SUPPORTED: &[&str] = &[
+    "WSGIScriptAlias",
+    "WSGIScriptAliasMatch",
+    "WSGIDaemonProcess",
+    "WSGIProcessGroup",
+    "WSGIApplicationGroup",
+    "WSGICallableObject",
+    "WSGIPythonHome",
+    "WSGIPythonPath",
+    "WSGISocketPrefix",
+    "WSGIRestrictEmbedded",
+    "WSGIImportScript",
+    "WSGIScriptReloading",
+    "WSGIChunkedRequest",
+    "WSGIPassAuthorization",
+];
+
+/// Directives of mod_wsgi that do not work yet, with right arguments.
+const NOT_YET: &[&str] = &[
+    "WSGIRestrictProcess app",
+    "WSGIDispatchScript /x.py",
+    "WSGIHandlerScript name /x.py",
+    "WSGISocketRotation Off",
+    "WSGIAcceptMutex default",
+    "WSGIPythonEggs /tmp",
+    "WSGIPythonOptimize 1",
+    "WSGIPythonWarnings ignore",
+    "WSGIPythonHashSeed 1",
+    "WSGIDontWriteBytecode On",
+    "WSGISwitchInterval 0.01",
+    "WSGIPerInterpreterGIL On",
+    "WSGIFreeThreading On",
+    "WSGIDestroyInterpreter Off",
+    "WSGIRestrictStdin On",
+    "WSGIRestrictStdout On",
+    "WSGIRestrictSignal Off",
+    "WSGICaseSensitivity On",
+    "WSGIVerboseDebugging On",
+    "WSGIPassApacheRequest On",
+    "WSGIErrorOverride On",
+    "WSGIMapHEADToGET On",
+    "WSGIIgnoreActivity On",
+    "WSGITrustedProxyHeaders X-Forwarded-For",
+    "WSGITrustedProxies 127.0.0.1",
+    "WSGIEnableSendfile On",
+    "WSGIAccessScript /x.py",
+    "WSGIAuthUserScript /x.py",
+    "WSGIAuthGroupScript /x.py",
+    "WSGIGroupAuthoritative On",
+    "WSGIServerMetrics On",
+    "WSGITelemetryService unix:/tmp/x",
+    "WSGISlowRequests 1",
+    "WSGITelemetryOptions None",
+];
+
+/// Options of WSGIDaemonProcess that do not work yet, with right values.
+const OPTIONS_NOT_YET: &[&str] = &[
+    "supplementary-groups=users",
+    "chroot=/srv",
+    "python-eggs=/tmp",
+    "switch-interval=0.01",
+    "stack-size=1000000",
+    "maximum-requests=100",
+    "eviction-timeout=5",
+    "deadlock-timeout=300",
+    "inactivity-timeout=60",
+    "request-timeout=60",
+    "interrupt-timeout=5",
+    "restart-interval=60",
+    "cpu-time-limit=60",
+    "cpu-priority=5",
+    "memory-limit=100000000",
+    "virtual-memory-limit=100000000",
+    "response-socket-timeout=10",
+    "queue-timeout=10",
+    "send-buffer-size=8192",
+    "receive-buffer-size=8192",
+    "header-buffer-size=32768",
+    "response-buffer-size=65536",
+    "response-flush-delay=5",
+    "socket-user=www-data",
+    "script-user=www-data",
+    "script-group=www-data",
+    "server-metrics=On",
+];
+
+/// Lines that are wrong, and what the sentence must name beside the directive.
+const WRONG: &[(&str, &str)] = &[
+    ("WSGIScriptAlias /only", "WSGIScriptAlias"),
+    (
+        "WSGIScriptAlias / /x.wsgi no-such-option=1",
+        "no-such-option",
+    ),
+    ("WSGIScriptAlias / /x.wsgi process-group=", "process-group"),
+    (
+        "WSGIScriptAlias / /x.wsgi application-group=",
+        "application-group",
+    ),
+    (
+        "WSGIScriptAlias / /x.wsgi callable-object=",
+        "callable-object",
+    ),
+    (
+        "WSGIScriptAlias / /x.wsgi pass-authorization=perhaps",
+        "pass-authorization",
+    ),
+    ("WSGIScriptAliasMatch ^/(x /x.wsgi", "^/(x"),
+    ("WSGIScriptAliasMatch ^/x", "WSGIScriptAliasMatch"),
+    ("WSGIDaemonProcess", "WSGIDaemonProcess"),
+    ("WSGIDaemonProcess a no-such-option=1", "no-such-option"),
+    ("WSGIDaemonProcess a processes=0", "processes"),
+    ("WSGIDaemonProcess a processes=many", "processes"),
+    ("WSGIDaemonProcess a threads=-1", "threads"),
+    ("WSGIDaemonProcess a threads=65534", "threads"),
+    (
+        "WSGIDaemonProcess a user=no-such-account",
+        "no-such-account",
+    ),
+    ("WSGIDaemonProcess a group=no-such-group", "no-such-group"),
+    ("WSGIDaemonProcess a user=root", "root"),
+    ("WSGIDaemonProcess a user=#0", "user"),
+    ("WSGIDaemonProcess a umask=999", "umask"),
+    ("WSGIDaemonProcess a home=relative", "home"),
+    ("WSGIDaemonProcess a listen-backlog=0", "listen-backlog"),
+    (
+        "WSGIDaemonProcess a startup-timeout=soon",
+        "startup-timeout",
+    ),
+    (
+        "WSGIDaemonProcess a shutdown-timeout=-1",
+        "shutdown-timeout",
+    ),
+    ("WSGIDaemonProcess a graceful-timeout=x", "graceful-timeout"),
+    ("WSGIDaemonProcess a connect-timeout=x", "connect-timeout"),
+    ("WSGIDaemonProcess a socket-timeout=x", "socket-timeout"),
+    ("WSGIDaemonProcess a\nWSGIDaemonProcess a", "'a'"),
+    ("WSGIProcessGroup", "WSGIProcessGroup"),
+    ("WSGIProcessGroup a b", "WSGIProcessGroup"),
+    ("WSGIApplicationGroup", "WSGIApplicationGroup"),
+    ("WSGICallableObject", "WSGICallableObject"),
+    ("WSGIPythonHome", "WSGIPythonHome"),
+    ("WSGIPythonPath", "WSGIPythonPath"),
+    ("WSGISocketPrefix", "WSGISocketPrefix"),
+    ("WSGIRestrictEmbedded perhaps", "perhaps"),
+    ("WSGIScriptReloading perhaps", "perhaps"),
+    ("WSGIChunkedRequest perhaps", "perhaps"),
+    ("WSGIPassAuthorization perhaps", "perhaps"),
+    ("WSGIImportScript", "WSGIImportScript"),
+    (
+        "WSGIImportScript /x.py process-group=a",
+        "application-group",
+    ),
+    (
+        "WSGIImportScript /x.py application-group=a",
+        "process-group",
+    ),
+    (
+        "WSGIImportScript /x.py process-group=absent application-group=a",
+        "absent",
+    ),
+    (
+        "WSGIScriptAlias / /x.wsgi process-group=absent application-group=a",
+        "absent",
+    ),
+];
+
+fn with(directive: &str) -> Builder {
+    Server::builder(Mode::Embedded).directive(directive)
+}
+
+#[test]
+fn every_wrong_argument_stops_httpd_with_a_sentence() {
+    if only_ours("it is more forgiving, and its sentences name less") {
+        return;
+    }
+    let mut complaints = Vec::new();
+    for (line, named) in WRONG {
+        let (right, said) = with(line).configtest();
+        let directive = line.split([' ', '\n']).next().unwrap_or_default();
+        if right {
+            complaints.push(format!("accepted: {line}"));
+        } else if !said.contains(directive) || !said.contains(named) {
+            complaints.push(format!("{line}: names not {directive} and {named}: {said}"));
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn what_does_not_work_yet_is_refused_and_says_so() {
+    if only_ours("all of it works there") {
+        return;
+    }
+    let options = OPTIONS_NOT_YET
+        .iter()
+        .map(|option| format!("WSGIDaemonProcess a {option}"));
+    let section = "<WSGIInterpreterOptions application-group=a>\n</WSGIInterpreterOptions>";
+    let lines = NOT_YET.iter().map(|line| (*line).to_owned());
+    let mut complaints = Vec::new();
+    for line in lines.chain(options).chain([section.to_owned()]) {
+        let (right, said) = with(&line).configtest();
+        let name = line
+            .split([' ', '='])
+            .rfind(|word| word.trim_start_matches('<').starts_with("WSGI") || word.contains('-'));
+        let name = name.unwrap_or_default().trim_start_matches('<');
+        if right || !said.contains("not yet supported") || !said.contains(name) {
+            complaints.push(format!("{line}: {said}"));
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn directives_of_the_server_are_refused_in_virtual_hosts_and_htaccess_contexts() {
+    for line in [
+        "<VirtualHost *:1>\nWSGIPythonHome /usr\n</VirtualHost>",
+        "<VirtualHost *:1>\nWSGIPythonPath /usr\n</VirtualHost>",
+        "<VirtualHost *:1>\nWSGISocketPrefix run/x\n</VirtualHost>",
+        "<VirtualHost *:1>\nWSGIRestrictEmbedded On\n</VirtualHost>",
+        "<Location />\nWSGIDaemonProcess a\n</Location>",
+        "<Directory />\nWSGIScriptAlias / /x.wsgi\n</Directory>",
+        "<Location />\nWSGIImportScript /x.py process-group=a application-group=b\n</Location>",
+    ] {
+        let (right, said) = with(line).configtest();
+        assert!(!right, "{line}: {said}");
+        assert!(
+            said.contains("cannot occur within") || said.contains("not allowed"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn every_directive_is_listed_with_a_line_about_it() {
+    let server = Server::builder(Mode::Embedded)
+        .modules(&["info"])
+        .directive("<Location /server-info>\nSetHandler server-info\n</Location>")
+        .start();
+    let page = server.text("/server-info");
+    let names = SUPPORTED
+        .iter()
+        .copied()
+        .chain(NOT_YET.iter().filter_map(|line| line.split(' ').next()));
+    for name in names {
+        let Some((_, rest)) = page.split_once(name) else {
+            panic!("{name} is not listed");
+        };
+        let about = rest.lines().next().unwrap_or_default();
+        assert!(about.len() > 20, "{name}: {about}");
+    }
+}
+
+#[test]
+fn arguments_are_taken_in_every_spelling_that_httpd_allows() {
+    for line in [
+        "WSGIScriptAlias /a @APPS@/hello/app.wsgi application-group=\"a b\"",
+        "WSGIScriptAlias /a '@APPS@/hello/app.wsgi' pass-authorization=on",
+        "WSGIChunkedRequest oN",
+        "WSGIDaemonProcess \"a b\" display-name=\"two words\"",
+        "WSGIDaemonProcess a umask=022 home=/ listen-backlog=10 startup-timeout=5",
+        "WSGIDaemonProcess a graceful-timeout=5 connect-timeout=5 socket-timeout=5",
+        "WSGIDaemonProcess a user=#33 group=#33 shutdown-timeout=0",
+        "WSGIProcessGroup %{GLOBAL}\nWSGIApplicationGroup %{SERVER}",
+        "WSGIPythonPath /usr/lib:/usr/share",
+    ] {
+        let (right, said) = with(line).configtest();
+        assert!(right, "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_configuration_of_many_years_ago_still_starts() {
+    let server = Server::builder(Mode::Embedded)
+        .directive(
+            "<VirtualHost *:@PORT@>\n\
+             ServerName www.example.com\n\
+             ServerAlias example.com localhost\n\
+             DocumentRoot @ROOT@/htdocs\n\
+             WSGIDaemonProcess example.com processes=2 threads=15 display-name=%{GROUP}\n\
+             WSGIProcessGroup example.com\n\
+             WSGIScriptAlias /myapp @APPS@/environ/app.wsgi\n\
+             <Directory @APPS@/environ>\n\
+             <IfVersion < 2.4>\nOrder allow,deny\nAllow from all\n</IfVersion>\n\
+             <IfVersion >= 2.4>\nRequire all granted\n</IfVersion>\n\
+             </Directory>\n\
+             </VirtualHost>",
+        )
+        .start();
+    assert!(server.text("/myapp").contains("'example.com'"));
+}

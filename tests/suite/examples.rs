@@ -1,1 +1,128 @@
-//! Cases.
+//! Every file of `httpd-conf/examples` starts as it is and answers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use wsgi_tests::python;
+use wsgi_tests::{Builder, Mode, Request, Server};
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../httpd-conf/examples")
+}
+
+/// A server with the example, and the words it leaves to be defined.
+fn with_example(name: &str, defines: &[(&str, &str)]) -> Builder {
+    let read = |name: &str| fs::read_to_string(examples().join(name)).expect("an example");
+    let mut text = String::new();
+    for (word, value) in defines {
+        text.push_str(&format!("Define {word} {value}\n"));
+    }
+    text.push_str(&read(name));
+    Server::builder(Mode::Embedded)
+        .file("srv/hello.wsgi", &read("hello.wsgi"))
+        .directive("<Directory />\nRequire all denied\n</Directory>")
+        .directive("Define WSGI_APP_DIR @ROOT@/srv")
+        .directive(&text)
+}
+
+#[track_caller]
+fn says_hello(server: &Server, path: &str) -> String {
+    let text = server.text(path);
+    assert!(text.starts_with("Hello from mod_wsgi_rs!"), "{text}");
+    text
+}
+
+#[test]
+fn every_example_has_a_test() {
+    let mut names: Vec<String> = fs::read_dir(examples())
+        .expect("the examples")
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(".conf"))
+        .collect();
+    names.sort();
+    let tested = [
+        "daemon.conf",
+        "django.conf",
+        "embedded.conf",
+        "venvs.conf",
+        "vhosts.conf",
+    ];
+    assert_eq!(names, tested);
+}
+
+#[test]
+fn the_embedded_example_answers() {
+    let server = with_example("embedded.conf", &[]).start();
+    let text = says_hello(&server, "/hello");
+    assert!(text.contains("(embedded)"), "{text}");
+}
+
+#[test]
+fn the_daemon_example_answers() {
+    let server = with_example("daemon.conf", &[]).start();
+    let text = says_hello(&server, "/hello");
+    assert!(text.contains("process group:     hello"), "{text}");
+}
+
+#[test]
+fn the_example_of_virtual_hosts_answers() {
+    let server = with_example("vhosts.conf", &[]).start();
+    for (host, group) in [
+        ("one.example.com", "site-one"),
+        ("two.example.com", "site-two"),
+    ] {
+        let answer = server.send(&Request::get("/").header("Host", host));
+        assert!(
+            answer
+                .text()
+                .contains(&format!("process group:     {group}")),
+            "{}",
+            answer.text()
+        );
+    }
+}
+
+#[test]
+fn the_example_of_venvs_answers() {
+    let venv = python::venv(&python::debian(), python::NONE)
+        .display()
+        .to_string();
+    let defines = [("WSGI_VENV_ONE", &*venv), ("WSGI_VENV_TWO", &*venv)];
+    let server = with_example("venvs.conf", &defines).start();
+    assert!(says_hello(&server, "/one").contains("venv-one"));
+    assert!(says_hello(&server, "/two").contains(&venv));
+}
+
+#[test]
+fn the_django_example_answers() {
+    let venv = python::venv(&python::debian(), python::DJANGO)
+        .display()
+        .to_string();
+    let defines = [
+        ("WSGI_PROJECT_DIR", "@ROOT@/srv"),
+        ("WSGI_PROJECT", "mysite"),
+        ("WSGI_VENV", &*venv),
+    ];
+    let server = with_example("django.conf", &defines)
+        .file("srv/mysite/__init__.py", "")
+        .file(
+            "srv/mysite/settings.py",
+            "SECRET_KEY = 'for tests only'\nALLOWED_HOSTS = ['localhost']\nROOT_URLCONF = 'mysite.urls'\n",
+        )
+        .file(
+            "srv/mysite/urls.py",
+            "from django.http import HttpResponse\nfrom django.urls import path\n\n\
+             urlpatterns = [path('', lambda request: HttpResponse('Django answers'))]\n",
+        )
+        .file(
+            "srv/mysite/wsgi.py",
+            "import os\n\nfrom django.core.wsgi import get_wsgi_application\n\n\
+             os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')\n\
+             application = get_wsgi_application()\n",
+        )
+        .file("srv/static/site.css", "body {}")
+        .start();
+    assert_eq!(server.text("/"), "Django answers");
+    assert_eq!(server.text("/static/site.css"), "body {}");
+}
