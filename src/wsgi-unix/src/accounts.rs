@@ -156,6 +156,12 @@ pub fn own_uid() -> u32 {
     unsafe { libc::getuid() }
 }
 
+/// The real group id of this process.
+pub fn own_gid() -> u32 {
+    // SAFETY: getgid has no preconditions and cannot fail.
+    unsafe { libc::getgid() }
+}
+
 /// Whether this process acts as root.
 pub fn is_root() -> bool {
     // SAFETY: geteuid has no preconditions and cannot fail.

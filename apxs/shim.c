@@ -1,0 +1,71 @@
+/* One C function for each macro or variadic function of httpd that the module needs: see shim.h.
+ * Runs wherever its caller does. No logic belongs here. */
+#include "wrapper.h"
+
+APLOG_USE_MODULE(wsgi);
+
+void wsgi_brigade_append(apr_bucket_brigade *brigade, apr_bucket *bucket)
+{
+    APR_BRIGADE_INSERT_TAIL(brigade, bucket);
+}
+
+apr_bucket *wsgi_brigade_first(apr_bucket_brigade *brigade)
+{
+    return APR_BRIGADE_FIRST(brigade);
+}
+
+apr_bucket *wsgi_brigade_sentinel(apr_bucket_brigade *brigade)
+{
+    return APR_BRIGADE_SENTINEL(brigade);
+}
+
+void wsgi_bucket_delete(apr_bucket *bucket)
+{
+    apr_bucket_delete(bucket);
+}
+
+int wsgi_bucket_is_eos(const apr_bucket *bucket)
+{
+    return APR_BUCKET_IS_EOS(bucket);
+}
+
+int wsgi_bucket_is_metadata(const apr_bucket *bucket)
+{
+    return APR_BUCKET_IS_METADATA(bucket);
+}
+
+apr_bucket *wsgi_bucket_next(const apr_bucket *bucket)
+{
+    return APR_BUCKET_NEXT(bucket);
+}
+
+apr_status_t wsgi_bucket_read(apr_bucket *bucket, const char **data, apr_size_t *length,
+                              apr_read_type_e block)
+{
+    return apr_bucket_read(bucket, data, length, block);
+}
+
+void wsgi_log_request(const request_rec *r, int level, apr_status_t status, const char *text)
+{
+    ap_log_rerror(APLOG_MARK, level, status, r, "%s", text);
+}
+
+void wsgi_log_server(const server_rec *s, int level, apr_status_t status, const char *text)
+{
+    ap_log_error(APLOG_MARK, level, status, s, "%s", text);
+}
+
+int wsgi_request_logs(const request_rec *r, int level)
+{
+    return APLOG_R_IS_LEVEL(r, level);
+}
+
+int wsgi_server_logs(const server_rec *s, int level)
+{
+    return APLOG_IS_LEVEL(s, level);
+}
+
+int wsgi_status_is_again(apr_status_t status)
+{
+    return APR_STATUS_IS_EAGAIN(status);
+}

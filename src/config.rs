@@ -1,0 +1,259 @@
+//! What the directives say, where httpd keeps it: per directory, per server, and for the whole
+//! configuration.
+//!
+//! Written while the configuration is read, in the parent's main thread; read-only afterwards
+//! (`SAFETY.md`, "Configuration is read-only"). `.htaccess` files make per-directory records in
+//! children, each for one request.
+
+use std::cell::RefCell;
+use std::ffi::{c_char, c_void};
+
+use wsgi_config::alias::ScriptAlias;
+use wsgi_config::daemon_options::DaemonOptions;
+use wsgi_config::layer::Setting;
+
+use crate::ffi;
+use crate::httpd::boundary::guard;
+use crate::httpd::pool::{Pool, PoolStr};
+use crate::httpd::regex::Regex;
+use crate::httpd::request::Request;
+use crate::httpd::server::Server;
+
+/// A string of the configuration's pool, which lives as long as the configuration.
+pub type ConfigStr = PoolStr<'static>;
+
+/// Declares the per-directory settings and their mechanical merge.
+macro_rules! directory_config {
+    ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {
+        /// What holds in a directory, location or file, or by default in a server.
+        ///
+        /// Lives in the pool's own memory and is never dropped, so it holds nothing that owns.
+        #[derive(Debug, Clone, Copy, Default)]
+        pub struct DirectoryConfig {
+            $($(#[$doc])* pub $field: Setting<$type>,)*
+        }
+
+        impl DirectoryConfig {
+            /// This scope laid over the one around it.
+            fn over(self, outer: Self) -> Self {
+                DirectoryConfig { $($field: self.$field.over(outer.$field),)* }
+            }
+        }
+    };
+}
+
+directory_config! {
+    /// WSGIProcessGroup; embedded mode by default.
+    process_group: ConfigStr,
+    /// WSGIApplicationGroup; `%{RESOURCE}` by default.
+    application_group: ConfigStr,
+    /// WSGICallableObject; `application` by default.
+    callable_object: ConfigStr,
+    /// WSGIScriptReloading; On by default.
+    script_reloading: bool,
+    /// WSGIChunkedRequest; Off by default.
+    chunked_request: bool,
+    /// WSGIPassAuthorization; Off by default.
+    pass_authorization: bool,
+}
+
+impl DirectoryConfig {
+    /// What holds for this request.
+    pub fn of(request: Request<'_>) -> DirectoryConfig {
+        let record = request.directory_config().cast::<DirectoryConfig>();
+        // SAFETY: httpd keeps what `on_create_directory` or `on_merge_directory` made, or null.
+        unsafe { record.as_ref() }.copied().unwrap_or_default()
+    }
+}
+
+/// WSGIScriptAlias or WSGIScriptAliasMatch.
+#[derive(Debug)]
+pub struct Alias {
+    /// The directive's arguments.
+    pub script: ScriptAlias,
+    /// The compiled expression, for WSGIScriptAliasMatch.
+    pub regex: Option<Regex>,
+}
+
+/// What a server says for itself.
+#[derive(Debug, Default)]
+pub struct ServerConfig {
+    /// The aliases in the order they are searched: a virtual host's own first. Each lives in the
+    /// configuration's pool.
+    pub aliases: Vec<&'static Alias>,
+}
+
+impl ServerConfig {
+    /// What this server says.
+    pub fn of(server: Server<'_>) -> Option<&'static ServerConfig> {
+        let record = server.module_config().cast::<ServerConfig>();
+        // SAFETY: httpd keeps what `on_create_server` or `on_merge_server` made, or null; it
+        // lives as long as the configuration, whose hooks and requests are our only callers.
+        unsafe { record.as_ref() }
+    }
+
+    /// Adds an alias while the configuration is read.
+    pub fn add_alias(server: Server<'_>, alias: &'static Alias) {
+        let record = server.module_config().cast::<ServerConfig>();
+        // SAFETY: as in `of`; the configuration is read by one thread, which holds no other
+        // reference to the record.
+        if let Some(config) = unsafe { record.as_mut() } {
+            config.aliases.push(alias);
+        }
+    }
+}
+
+/// A WSGIDaemonProcess and where it was written.
+#[derive(Debug)]
+pub struct DaemonGroup {
+    /// Its options.
+    pub options: DaemonOptions,
+    /// The server it was written in: a virtual host's group is that host's alone.
+    pub server: Server<'static>,
+}
+
+/// A script that is loaded when its process starts.
+#[derive(Debug)]
+pub struct Import {
+    /// The directive that asks for it.
+    pub directive: &'static str,
+    /// The script's path.
+    pub script: Vec<u8>,
+    /// The process group; empty for embedded mode.
+    pub process_group: Vec<u8>,
+    /// The application group; empty for the main interpreter.
+    pub application_group: Vec<u8>,
+    /// The callable it must define, when it is an application.
+    pub callable: Option<Vec<u8>>,
+    /// The server the directive was written in.
+    pub server: Server<'static>,
+}
+
+/// What holds for the whole configuration: collected from every server while it is read.
+#[derive(Debug, Default)]
+pub struct Configuration {
+    /// WSGIPythonHome.
+    pub python_home: Option<Vec<u8>>,
+    /// WSGIPythonPath.
+    pub python_path: Vec<Vec<u8>>,
+    /// WSGISocketPrefix, relative to ServerRoot.
+    pub socket_prefix: Option<Vec<u8>>,
+    /// WSGIRestrictEmbedded.
+    pub restrict_embedded: bool,
+    /// Every WSGIDaemonProcess.
+    pub groups: Vec<DaemonGroup>,
+    /// Every WSGIImportScript, and every alias whose groups are fixed.
+    pub imports: Vec<Import>,
+    /// Servers in which a process group is selected, and its name as written.
+    pub process_group_uses: Vec<(Server<'static>, Vec<u8>)>,
+    /// Servers in which the main interpreter is asked for by WSGIApplicationGroup.
+    pub main_interpreter_uses: Vec<Server<'static>>,
+    /// Process groups whose main interpreter an alias or import asks for.
+    pub main_interpreter_groups: Vec<Vec<u8>>,
+}
+
+const CONFIGURATION_KEY: &std::ffi::CStr = c"mod_wsgi_rs.configuration";
+
+impl Configuration {
+    /// The configuration that is being read, or was read, into `pool` (httpd's `pconf`).
+    pub fn of(pool: Pool<'static>) -> &'static RefCell<Configuration> {
+        let stored = pool
+            .userdata(CONFIGURATION_KEY)
+            .cast::<RefCell<Configuration>>();
+        // SAFETY: only the line below stores under this key: a value the same pool owns.
+        if let Some(configuration) = unsafe { stored.as_ref() } {
+            return configuration;
+        }
+        let configuration = pool.place(RefCell::new(Configuration::default()));
+        pool.set_userdata(CONFIGURATION_KEY, (&raw mut *configuration).cast());
+        configuration
+    }
+
+    /// Whether the group's main interpreter is asked for by its own name, `%{GLOBAL}`, so that no
+    /// other application group may be put there; an empty name is embedded mode.
+    pub fn reserves_main(&self, process_group: &[u8]) -> bool {
+        let named = self
+            .main_interpreter_groups
+            .iter()
+            .any(|name| name == process_group);
+        let used_in = |server: &Server<'static>| {
+            !server.is_virtual()
+                || process_group.is_empty()
+                || self.process_group_uses.iter().any(|(user, name)| {
+                    user == server && (name == process_group || name.starts_with(b"%"))
+                })
+        };
+        named || self.main_interpreter_uses.iter().any(used_in)
+    }
+}
+
+/// Makes an empty per-directory record.
+///
+/// # Safety
+/// Called by httpd with a pool of the configuration or of a request.
+pub unsafe extern "C" fn on_create_directory(
+    pool: *mut ffi::apr_pool_t,
+    _: *mut c_char,
+) -> *mut c_void {
+    guard(std::ptr::null_mut(), || {
+        // SAFETY: httpd lends a pool that it clears only after the record's last use.
+        let pool = unsafe { Pool::from_raw(pool) };
+        (&raw mut *pool.place_copy(DirectoryConfig::default())).cast()
+    })
+}
+
+/// Lays one per-directory record over another.
+///
+/// # Safety
+/// Called by httpd with a pool and two records that this module made.
+pub unsafe extern "C" fn on_merge_directory(
+    pool: *mut ffi::apr_pool_t,
+    outer: *mut c_void,
+    inner: *mut c_void,
+) -> *mut c_void {
+    guard(inner, || {
+        // SAFETY: as in `on_create_directory`.
+        let pool = unsafe { Pool::from_raw(pool) };
+        // SAFETY: a record made by this module; read-only by now.
+        let outer = unsafe { *outer.cast::<DirectoryConfig>() };
+        // SAFETY: as above.
+        let inner = unsafe { *inner.cast::<DirectoryConfig>() };
+        (&raw mut *pool.place_copy(inner.over(outer))).cast()
+    })
+}
+
+/// Makes an empty per-server record.
+///
+/// # Safety
+/// Called by httpd with the configuration's pool.
+pub unsafe extern "C" fn on_create_server(
+    pool: *mut ffi::apr_pool_t,
+    _: *mut ffi::server_rec,
+) -> *mut c_void {
+    guard(std::ptr::null_mut(), || {
+        // SAFETY: the configuration's pool outlives the record's last use.
+        let pool = unsafe { Pool::from_raw(pool) };
+        (&raw mut *pool.place(ServerConfig::default())).cast()
+    })
+}
+
+/// Lays a virtual host's record over the main server's: its own aliases are searched first.
+///
+/// # Safety
+/// Called by httpd with the configuration's pool and two records that this module made.
+pub unsafe extern "C" fn on_merge_server(
+    pool: *mut ffi::apr_pool_t,
+    main: *mut c_void,
+    host: *mut c_void,
+) -> *mut c_void {
+    guard(host, || {
+        // SAFETY: as in `on_create_server`.
+        let pool = unsafe { Pool::from_raw(pool) };
+        // SAFETY: a record made by this module; read-only by now.
+        let main = unsafe { &*main.cast::<ServerConfig>() };
+        // SAFETY: as above.
+        let host = unsafe { &*host.cast::<ServerConfig>() };
+        let aliases = host.aliases.iter().chain(&main.aliases).copied().collect();
+        (&raw mut *pool.place(ServerConfig { aliases })).cast()
+    })
+}

@@ -1,0 +1,318 @@
+//! One request on one connection: the head goes out, then the daemon leads; it asks for the body
+//! and sends the response.
+//!
+//! Runs in a child's request thread. What a daemon sends is checked before it reaches the client:
+//! a daemon is somebody else's code.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
+
+use wsgi_unix::socket::{self, Wait};
+use wsgi_wire::Failure;
+use wsgi_wire::frame::{HEADER_BYTES, Header};
+use wsgi_wire::head::EncodedHead;
+use wsgi_wire::to_child::{FileSegment, ToChild};
+use wsgi_wire::to_daemon::{ToDaemonTag, append_body_data, append_body_end, append_body_failed};
+use wsgi_wire::{WireError, frame};
+
+use super::connection::{Connection, Peer};
+use super::frames::{FrameError, Frames, Step};
+use super::{DaemonError, Group};
+use crate::body::RequestBody;
+use crate::httpd::log;
+use crate::httpd::request::Request;
+use crate::httpd::status::Status;
+use crate::response::Response;
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The response is whole; the connection can be used again.
+    Answered {
+        /// For httpd.
+        status: Status,
+        /// The connection.
+        connection: Connection,
+    },
+    /// The request failed and may not be tried again.
+    Failed(DaemonError),
+    /// The process had no free thread.
+    Busy,
+    /// The process is being replaced.
+    TurnedAway,
+    /// The connection was lost before the application started.
+    NotStarted {
+        /// Whether it had carried a request before, so that it may have been closed as idle.
+        reused: bool,
+    },
+}
+
+/// An attempt.
+#[derive(Debug)]
+pub struct Exchange<'x> {
+    group: &'x Group,
+    request: Request<'x>,
+    response: Response<'x>,
+    connection: Option<Connection>,
+    peer: Option<Peer>,
+    started: bool,
+    out: Vec<u8>,
+}
+
+/// What a message leads to.
+enum Next {
+    GoOn,
+    End,
+    Stop(Outcome),
+}
+
+impl<'x> Exchange<'x> {
+    /// An attempt on this connection.
+    pub fn new(group: &'x Group, request: Request<'x>, connection: Connection) -> Self {
+        Exchange {
+            group,
+            request,
+            response: Response::new(request, true),
+            peer: connection.peer,
+            connection: Some(connection),
+            started: false,
+            out: Vec::new(),
+        }
+    }
+
+    /// Runs it to its end.
+    pub fn run(&mut self, head: &EncodedHead, body: &mut RequestBody<'_>) -> Outcome {
+        let Some(connection) = self.connection.take() else {
+            return Outcome::NotStarted { reused: false };
+        };
+        if let Err(error) = send_head(&connection, head) {
+            return self.lost(FrameError::Socket(error), connection.reused);
+        }
+        let mut frames = Frames::new();
+        let mut wait = Wait::Yes;
+        loop {
+            let step = match frames.next(&connection, wait) {
+                Ok(step) => step,
+                Err(error) => return self.lost(error, connection.reused),
+            };
+            wait = Wait::No;
+            let next = match step {
+                Step::Nothing => {
+                    // The daemon has no more right now: the client shall have what there is.
+                    wait = Wait::Yes;
+                    self.client(|response| response.flush())
+                }
+                Step::Data(data) => {
+                    self.started = true;
+                    self.client(|response| response.data(data, false))
+                }
+                Step::Message(message, descriptor) => {
+                    if matches!(message, ToChild::BodyWanted { .. }) {
+                        wait = Wait::Yes;
+                    }
+                    self.message(message, descriptor, &connection, body)
+                }
+            };
+            match next {
+                Next::GoOn => {}
+                Next::Stop(outcome) => return outcome,
+                Next::End if !frames.is_drained() => {
+                    return self.protocol(WireError::Trailing(1));
+                }
+                Next::End => return self.finish(connection),
+            }
+        }
+    }
+
+    /// Ends the response of a failed attempt: an error for the dispatcher if the client has seen
+    /// nothing, else a broken-off response.
+    pub fn fail(&mut self, error: DaemonError) -> Result<Status, DaemonError> {
+        let status = self.response.fail(error.status());
+        if status == Status::OK {
+            crate::dispatch::log_daemon_error(self.request, &error);
+            return Ok(status);
+        }
+        Err(error)
+    }
+
+    fn finish(&mut self, mut connection: Connection) -> Outcome {
+        if !self.response.has_begun() {
+            return self.protocol(WireError::Short("response head"));
+        }
+        connection.peer = self.peer;
+        Outcome::Answered {
+            status: self.response.finish(),
+            connection,
+        }
+    }
+
+    fn message(
+        &mut self,
+        message: ToChild<'_>,
+        descriptor: Option<OwnedFd>,
+        connection: &Connection,
+        body: &mut RequestBody<'_>,
+    ) -> Next {
+        match message {
+            ToChild::Welcome { pid, slot } => {
+                self.peer = Some(Peer { pid, slot });
+                return Next::GoOn;
+            }
+            ToChild::Busy if !self.started => return Next::Stop(Outcome::Busy),
+            ToChild::Retry if !self.started => return Next::Stop(Outcome::TurnedAway),
+            _ => self.started = true,
+        }
+        match message {
+            ToChild::BodyWanted { max } => self.send_body(connection, body, max),
+            ToChild::Interim(head) if !self.response.has_begun() && head.status < 200 => {
+                self.response.interim(&head);
+                Next::GoOn
+            }
+            ToChild::Head(head) if !self.response.has_begun() && head.status >= 200 => {
+                self.response.head(&head);
+                Next::GoOn
+            }
+            ToChild::File(segment) if self.response.has_begun() => self.file(segment, descriptor),
+            ToChild::End => Next::End,
+            ToChild::Failed(failure) => Next::Stop(Outcome::Failed(DaemonError::Gateway(failure))),
+            ToChild::Log { level, text } => {
+                log::request_line(self.request, level, text.to_vec());
+                Next::GoOn
+            }
+            _ => Next::Stop(self.protocol(WireError::Value {
+                field: "message order",
+                value: 0,
+            })),
+        }
+    }
+
+    /// Passes on to the client; a client that is gone ends the attempt, and by it the connection,
+    /// from which the daemon learns.
+    fn client(&mut self, send: impl FnOnce(&mut Response<'x>) -> Result<(), Failure>) -> Next {
+        match send(&mut self.response) {
+            Ok(()) => Next::GoOn,
+            Err(failure) => Next::Stop(Outcome::Failed(DaemonError::Gateway(failure))),
+        }
+    }
+
+    /// A passed descriptor is hostile until checked: only a regular file can be sent without
+    /// waiting for whoever made it, and its length is what it has now.
+    fn file(&mut self, segment: FileSegment, descriptor: Option<OwnedFd>) -> Next {
+        let Some(descriptor) = descriptor else {
+            return Next::Stop(self.protocol(WireError::Short("file descriptor")));
+        };
+        let file = File::from(descriptor);
+        let length = match file.metadata() {
+            Ok(metadata) if metadata.is_file() => metadata.len(),
+            Ok(_) => return Next::Stop(self.protocol(WireError::Short("regular file"))),
+            Err(source) => return Next::Stop(Outcome::Failed(self.socket_error(source))),
+        };
+        let available = length.saturating_sub(segment.offset);
+        let count = segment.length.min(available);
+        if count < segment.length {
+            let failure = Failure::Incomplete;
+            return Next::Stop(Outcome::Failed(DaemonError::Gateway(failure)));
+        }
+        self.client(|response| response.file(file.into(), segment.offset, count))
+    }
+
+    /// Answers one `BodyWanted` with exactly one message.
+    fn send_body(&mut self, connection: &Connection, body: &mut RequestBody<'_>, max: u64) -> Next {
+        // Whoever talks in turns may wait for our part before it sends the next of its own.
+        if let Err(failure) = self.response.flush() {
+            return Next::Stop(Outcome::Failed(DaemonError::Gateway(failure)));
+        }
+        let out = &mut self.out;
+        out.clear();
+        let mut failed = None;
+        append_body_data(out, &[]);
+        match body.read(max, |data| out.extend_from_slice(data)) {
+            Ok(0) => {
+                out.clear();
+                append_body_end(out);
+            }
+            Ok(count) => {
+                let header = Header {
+                    tag: ToDaemonTag::BodyData,
+                    length: count as u32,
+                };
+                out[..HEADER_BYTES].copy_from_slice(&header.encode());
+            }
+            Err(failure) => {
+                out.clear();
+                append_body_failed(out, failure);
+                failed = Some(failure);
+            }
+        }
+        match socket::send_all(connection.as_fd(), &mut [IoSlice::new(out)]) {
+            Ok(()) => Next::GoOn,
+            Err(_) if failed.is_some() => Next::GoOn,
+            Err(error) => Next::Stop(self.lost(FrameError::Socket(error), connection.reused)),
+        }
+    }
+
+    /// What a lost connection means. The daemon takes the head off its socket right before it
+    /// calls the application, so data left unread there (ECONNRESET) and a connection that was
+    /// closed before we sent (EPIPE) tell that nothing has started.
+    fn lost(&self, error: FrameError, reused: bool) -> Outcome {
+        let pid = self.peer.map_or(0, |peer| peer.pid);
+        let group = self.group.display_name();
+        let error = match error {
+            FrameError::Protocol(source) => return self.protocol(source),
+            FrameError::End => DaemonError::Lost { group, pid },
+            FrameError::Socket(source) => match source.kind() {
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe if !self.started => {
+                    return Outcome::NotStarted { reused };
+                }
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                    DaemonError::Lost { group, pid }
+                }
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => DaemonError::TimedOut {
+                    group,
+                    pid,
+                    waited: self.group.socket_timeout,
+                },
+                _ => DaemonError::Socket { group, pid, source },
+            },
+        };
+        Outcome::Failed(error)
+    }
+
+    fn socket_error(&self, source: io::Error) -> DaemonError {
+        let pid = self.peer.map_or(0, |peer| peer.pid);
+        DaemonError::Socket {
+            group: self.group.display_name(),
+            pid,
+            source,
+        }
+    }
+
+    fn protocol(&self, source: WireError) -> Outcome {
+        let pid = self.peer.map_or(0, |peer| peer.pid);
+        let group = self.group.display_name();
+        Outcome::Failed(DaemonError::Protocol { group, pid, source })
+    }
+}
+
+/// Sends the request's head, the body included if it travels inline.
+fn send_head(connection: &Connection, head: &EncodedHead) -> io::Result<()> {
+    let bytes = head.as_bytes();
+    let too_long = || {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the request's head is too long",
+        )
+    };
+    let length = u32::try_from(bytes.len())
+        .ok()
+        .filter(|length| *length <= frame::MAX_HEAD);
+    let length = length.ok_or_else(too_long)?;
+    let header = Header {
+        tag: ToDaemonTag::Request,
+        length,
+    }
+    .encode();
+    let parts = &mut [IoSlice::new(&header), IoSlice::new(bytes)];
+    socket::send_all(connection.as_fd(), parts)
+}

@@ -1,0 +1,174 @@
+//! Reads a daemon's messages from a connection through one buffer per thread.
+//!
+//! A child's request threads only. Nothing is believed before its header was checked, and nothing
+//! is allocated beyond what the header's limit allows.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use wsgi_unix::socket::{self, Wait};
+use wsgi_wire::WireError;
+use wsgi_wire::frame::{HEADER_BYTES, Header};
+use wsgi_wire::to_child::{ToChild, ToChildTag};
+
+use super::connection::Connection;
+
+/// Bytes read at once.
+const BUFFER_BYTES: usize = 64 << 10;
+
+thread_local! {
+    /// The thread's buffer, lent to one [`Frames`] at a time.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Why no message came.
+#[derive(Debug)]
+pub enum FrameError {
+    /// The daemon closed the connection.
+    End,
+    /// Reading failed; a time-out is `WouldBlock`.
+    Socket(io::Error),
+    /// What came is no message.
+    Protocol(WireError),
+}
+
+impl From<WireError> for FrameError {
+    fn from(error: WireError) -> Self {
+        FrameError::Protocol(error)
+    }
+}
+
+/// One step of a conversation.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// A whole message, and the descriptor if it is a file.
+    Message(ToChild<'a>, Option<OwnedFd>),
+    /// A part of a `Data` message, as it came.
+    Data(&'a [u8]),
+    /// Nothing is there now; only when asked not to wait.
+    Nothing,
+}
+
+/// The messages of one request's exchange.
+#[derive(Debug)]
+pub struct Frames {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    data_left: usize,
+    descriptors: VecDeque<OwnedFd>,
+}
+
+impl Frames {
+    /// Takes the thread's buffer.
+    pub fn new() -> Self {
+        let mut buffer = BUFFER.with_borrow_mut(std::mem::take);
+        if buffer.len() < BUFFER_BYTES {
+            buffer = vec![0; BUFFER_BYTES];
+        }
+        Frames {
+            buffer,
+            start: 0,
+            end: 0,
+            data_left: 0,
+            descriptors: VecDeque::new(),
+        }
+    }
+
+    /// The next message or piece of data.
+    pub fn next(&mut self, connection: &Connection, wait: Wait) -> Result<Step<'_>, FrameError> {
+        if self.data_left > 0 {
+            if self.start == self.end && !self.fill(connection, wait)? {
+                return Ok(Step::Nothing);
+            }
+            return Ok(Step::Data(self.take_data()));
+        }
+        while self.end - self.start < HEADER_BYTES {
+            if !self.fill(connection, wait)? {
+                return Ok(Step::Nothing);
+            }
+        }
+        let header = Header::<ToChildTag>::decode(self.peek_header())?;
+        let length = header.length as usize;
+        if header.tag == ToChildTag::Data {
+            self.start += HEADER_BYTES;
+            self.data_left = length;
+            return Ok(Step::Data(self.take_data()));
+        }
+        while self.end - self.start < HEADER_BYTES + length {
+            // The rest of a message that has begun is on its way: waiting for it is in order.
+            self.make_room(HEADER_BYTES + length);
+            self.fill(connection, Wait::Yes)?;
+        }
+        let from = self.start + HEADER_BYTES;
+        self.start = from + length;
+        let message = ToChild::decode(header.tag, &self.buffer[from..from + length])?;
+        let descriptor = match header.tag {
+            ToChildTag::File => self.descriptors.pop_front(),
+            _ => None,
+        };
+        Ok(Step::Message(message, descriptor))
+    }
+
+    /// Whether everything read was used.
+    pub fn is_drained(&self) -> bool {
+        self.start == self.end && self.data_left == 0 && self.descriptors.is_empty()
+    }
+
+    fn peek_header(&self) -> &[u8; HEADER_BYTES] {
+        self.buffer[self.start..self.end]
+            .first_chunk()
+            .expect("the caller has seen that a whole header is in the buffer")
+    }
+
+    fn take_data(&mut self) -> &[u8] {
+        let count = self.data_left.min(self.end - self.start);
+        let from = self.start;
+        self.start += count;
+        self.data_left -= count;
+        &self.buffer[from..from + count]
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        if self.buffer.len() < bytes {
+            self.buffer.resize(bytes, 0);
+        }
+    }
+
+    /// Reads once; `false` if nothing is there and we may not wait.
+    fn fill(&mut self, connection: &Connection, wait: Wait) -> Result<bool, FrameError> {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        } else if self.end == self.buffer.len() {
+            self.make_room(self.buffer.len());
+        }
+        let waits = matches!(wait, Wait::Yes);
+        let room = &mut self.buffer[self.end..];
+        match socket::receive_with_descriptor(connection.as_fd(), room, wait) {
+            Ok((0, _)) => Err(FrameError::End),
+            Ok((count, descriptor)) => {
+                self.end += count;
+                self.descriptors.extend(descriptor);
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !waits => Ok(false),
+            Err(error) => Err(FrameError::Socket(error)),
+        }
+    }
+}
+
+impl Drop for Frames {
+    /// Gives the buffer back, unless a large head made it grow.
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        if buffer.len() == BUFFER_BYTES {
+            BUFFER.with_borrow_mut(|kept| *kept = buffer);
+        }
+    }
+}

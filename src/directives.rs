@@ -1,0 +1,521 @@
+//! The command table: one row for each directive of mod_wsgi, and nowhere else its name.
+//!
+//! Runs in the parent's main thread while the configuration is read (`.htaccess`: in a child's
+//! request thread). A row says where the directive may stand, how its arguments are split and which
+//! setter takes them; `httpd -L` prints the same rows. A directive that does not work yet is refused.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::{null, null_mut};
+
+use thiserror::Error;
+use wsgi_config::{OptionError, alias, daemon_options, flag, import_script};
+
+use crate::config::{
+    Alias, ConfigStr, Configuration, DaemonGroup, DirectoryConfig, Import, ServerConfig,
+};
+use crate::ffi;
+use crate::httpd::boundary::guard;
+use crate::httpd::pool::Pool;
+use crate::httpd::regex::Regex;
+use crate::httpd::server::Server;
+use crate::httpd::{c_bytes, field};
+
+/// Where a directive may stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Context {
+    /// The main server only.
+    Global,
+    /// The main server and virtual hosts.
+    Server,
+    /// Also `<Directory>`, `<Location>` and `<Files>`.
+    Directory,
+    /// Also `.htaccess` where AllowOverride has FileInfo.
+    FileInfo,
+    /// Also `.htaccess` where AllowOverride has AuthConfig.
+    AuthConfig,
+}
+
+impl Context {
+    const fn overrides(self) -> c_int {
+        match self {
+            Context::Global | Context::Server => ffi::RSRC_CONF,
+            Context::Directory => ffi::RSRC_CONF | ffi::ACCESS_CONF,
+            Context::FileInfo => ffi::OR_FILEINFO,
+            Context::AuthConfig => ffi::OR_AUTHCFG,
+        }
+    }
+}
+
+/// How httpd splits the arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arguments {
+    /// One, unquoted by httpd, which also refuses none or two.
+    One,
+    /// Left as they were written, for a setter that knows options.
+    Raw,
+}
+
+/// A directive.
+struct Row {
+    name: &'static CStr,
+    context: Context,
+    arguments: Arguments,
+    setter: fn(&mut Place<'_>, &[u8]) -> Result<(), DirectiveError>,
+}
+
+/// Why a directive was refused: the sentence that stops httpd.
+#[derive(Debug, Error)]
+enum DirectiveError {
+    #[error("{0} is not yet supported by mod_wsgi_rs")]
+    NotYetSupported(String),
+    #[error(transparent)]
+    Arguments(#[from] OptionError),
+    #[error("{directive}: the regular expression '{source_text}' could not be compiled")]
+    Regex {
+        directive: String,
+        source_text: String,
+    },
+    #[error("{directive}: the argument must not be empty")]
+    Empty { directive: String },
+    #[error("{directive}: '{path}' is not an absolute path")]
+    NotAbsolute { directive: String, path: String },
+    #[error("WSGIDaemonProcess: the name '{name}' duplicates an earlier definition")]
+    DuplicateGroup { name: String },
+    #[error("{directive}: '{path}' cannot be made a path below ServerRoot")]
+    SocketPrefix { directive: String, path: String },
+}
+
+/// Where a directive stands.
+struct Place<'d> {
+    directive: &'static str,
+    pool: Pool<'static>,
+    server: Server<'static>,
+    directory: &'d mut DirectoryConfig,
+}
+
+impl Place<'_> {
+    fn edit<T>(&self, change: impl FnOnce(&mut Configuration) -> T) -> T {
+        change(&mut Configuration::of(self.pool).borrow_mut())
+    }
+
+    fn directive(&self) -> String {
+        self.directive.to_string()
+    }
+
+    fn string(&self, value: &[u8]) -> Result<ConfigStr, DirectiveError> {
+        self.not_empty(value)?;
+        Ok(self.pool.string(value))
+    }
+
+    fn not_empty(&self, value: &[u8]) -> Result<(), DirectiveError> {
+        let directive = self.directive();
+        if value.is_empty() {
+            Err(DirectiveError::Empty { directive })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn absolute(&self, path: &[u8]) -> Result<(), DirectiveError> {
+        if path.starts_with(b"/") {
+            return Ok(());
+        }
+        let path = String::from_utf8_lossy(path).into_owned();
+        Err(DirectiveError::NotAbsolute {
+            directive: self.directive(),
+            path,
+        })
+    }
+
+    fn flag(&self, value: &[u8]) -> Result<bool, DirectiveError> {
+        Ok(flag::parse(self.directive, value)?)
+    }
+}
+
+macro_rules! directives {
+    ($($name:literal $context:ident $arguments:ident $setter:path, $doc:literal;)*) => {
+        const ROWS: &[Row] = &[$(Row {
+            name: $name,
+            context: Context::$context,
+            arguments: Arguments::$arguments,
+            setter: $setter,
+        }),*];
+        const DOCS: &[&CStr] = &[$($doc),*];
+    };
+}
+
+directives! {
+    c"WSGIScriptAlias" Server Raw set_script_alias,
+        c"Maps a URL prefix to a WSGI script or a directory of scripts.";
+    c"WSGIScriptAliasMatch" Server Raw set_script_alias_match,
+        c"Maps URLs that match a regular expression to WSGI scripts.";
+    c"WSGIDaemonProcess" Server Raw set_daemon_process,
+        c"Defines a group of daemon processes and its options.";
+    c"WSGIProcessGroup" Directory One set_process_group,
+        c"Selects the process group that runs the application.";
+    c"WSGIApplicationGroup" Directory One set_application_group,
+        c"Selects the interpreter that runs the application.";
+    c"WSGICallableObject" FileInfo One set_callable_object,
+        c"Names the callable object in the script.";
+    c"WSGIImportScript" Server Raw set_import_script,
+        c"Loads a script when the processes of a group start.";
+    c"WSGIScriptReloading" FileInfo One set_script_reloading,
+        c"Whether a script is loaded again when its file changes.";
+    c"WSGIChunkedRequest" FileInfo One set_chunked_request,
+        c"Whether requests with a chunked body reach the application.";
+    c"WSGIPassAuthorization" FileInfo One set_pass_authorization,
+        c"Whether the application gets the Authorization header.";
+    c"WSGIPythonHome" Global One set_python_home,
+        c"The virtual environment or prefix of the default Python.";
+    c"WSGIPythonPath" Global One set_python_path,
+        c"Directories added to sys.path in embedded mode.";
+    c"WSGISocketPrefix" Global One set_socket_prefix,
+        c"The path prefix of the daemon groups' sockets.";
+    c"WSGIRestrictEmbedded" Global One set_restrict_embedded,
+        c"Whether Python is kept out of Apache's own processes.";
+    c"WSGIAcceptMutex" Global Raw refuse, c"Not yet supported.";
+    c"WSGIAccessScript" AuthConfig Raw refuse, c"Not yet supported.";
+    c"WSGIAuthGroupScript" AuthConfig Raw refuse, c"Not yet supported.";
+    c"WSGIAuthUserScript" AuthConfig Raw refuse, c"Not yet supported.";
+    c"WSGICaseSensitivity" Global Raw refuse, c"Not yet supported.";
+    c"WSGIDestroyInterpreter" Global Raw refuse, c"Not yet supported.";
+    c"WSGIDispatchScript" Directory Raw refuse, c"Not yet supported.";
+    c"WSGIDontWriteBytecode" Global Raw refuse, c"Not yet supported.";
+    c"WSGIEnableSendfile" FileInfo Raw refuse, c"Not yet supported.";
+    c"WSGIErrorOverride" FileInfo Raw refuse, c"Not yet supported.";
+    c"WSGIFreeThreading" Global Raw refuse, c"Not yet supported.";
+    c"WSGIGroupAuthoritative" AuthConfig Raw refuse, c"Not yet supported.";
+    c"WSGIHandlerScript" Directory Raw refuse, c"Not yet supported.";
+    c"WSGIIgnoreActivity" FileInfo Raw refuse, c"Not yet supported.";
+    c"<WSGIInterpreterOptions" Global Raw refuse, c"Not yet supported.";
+    c"WSGIMapHEADToGET" FileInfo Raw refuse, c"Not yet supported.";
+    c"WSGIPassApacheRequest" Directory Raw refuse, c"Not yet supported.";
+    c"WSGIPerInterpreterGIL" Global Raw refuse, c"Not yet supported.";
+    c"WSGIPythonEggs" Global Raw refuse, c"Not yet supported.";
+    c"WSGIPythonHashSeed" Global Raw refuse, c"Not yet supported.";
+    c"WSGIPythonOptimize" Global Raw refuse, c"Not yet supported.";
+    c"WSGIPythonWarnings" Global Raw refuse, c"Not yet supported.";
+    c"WSGIRestrictProcess" Directory Raw refuse, c"Not yet supported.";
+    c"WSGIRestrictSignal" Global Raw refuse, c"Not yet supported.";
+    c"WSGIRestrictStdin" Global Raw refuse, c"Not yet supported.";
+    c"WSGIRestrictStdout" Global Raw refuse, c"Not yet supported.";
+    c"WSGIServerMetrics" Global Raw refuse, c"Not yet supported.";
+    c"WSGISlowRequests" Global Raw refuse, c"Not yet supported.";
+    c"WSGISocketRotation" Global Raw refuse, c"Not yet supported.";
+    c"WSGISwitchInterval" Global Raw refuse, c"Not yet supported.";
+    c"WSGITelemetryOptions" Global Raw refuse, c"Not yet supported.";
+    c"WSGITelemetryService" Global Raw refuse, c"Not yet supported.";
+    c"WSGITrustedProxies" FileInfo Raw refuse, c"Not yet supported.";
+    c"WSGITrustedProxyHeaders" FileInfo Raw refuse, c"Not yet supported.";
+    c"WSGIVerboseDebugging" Global Raw refuse, c"Not yet supported.";
+}
+
+fn refuse(place: &mut Place<'_>, _: &[u8]) -> Result<(), DirectiveError> {
+    Err(DirectiveError::NotYetSupported(place.directive()))
+}
+
+fn set_script_alias(place: &mut Place<'_>, arguments: &[u8]) -> Result<(), DirectiveError> {
+    let script = alias::parse(place.directive, arguments)?;
+    add_alias(
+        place,
+        Alias {
+            script,
+            regex: None,
+        },
+    );
+    Ok(())
+}
+
+fn set_script_alias_match(place: &mut Place<'_>, arguments: &[u8]) -> Result<(), DirectiveError> {
+    let script = alias::parse(place.directive, arguments)?;
+    let Some(regex) = Regex::compile(place.pool, &script.url) else {
+        let source_text = String::from_utf8_lossy(&script.url).into_owned();
+        return Err(DirectiveError::Regex {
+            directive: place.directive(),
+            source_text,
+        });
+    };
+    add_alias(
+        place,
+        Alias {
+            script,
+            regex: Some(regex),
+        },
+    );
+    Ok(())
+}
+
+/// Keeps the alias, what it says about groups, and its script for loading at start if both groups
+/// are fixed.
+fn add_alias(place: &mut Place<'_>, alias: Alias) {
+    let alias: &'static Alias = place.pool.place(alias);
+    let options = &alias.script.options;
+    place.edit(|configuration| {
+        let main = options.application_group.as_deref() == Some(b"");
+        if let Some(process_group) = &options.process_group {
+            configuration
+                .process_group_uses
+                .push((place.server, process_group.clone()));
+            if main {
+                configuration
+                    .main_interpreter_groups
+                    .push(process_group.clone());
+            }
+        } else if main {
+            configuration.main_interpreter_uses.push(place.server);
+        }
+        if let (true, Some(process_group), Some(application_group)) = (
+            alias.script.preload(),
+            &options.process_group,
+            &options.application_group,
+        ) {
+            let callable = options.callable_object.as_deref();
+            configuration.imports.push(Import {
+                directive: place.directive,
+                script: alias.script.target.clone(),
+                process_group: process_group.clone(),
+                application_group: application_group.clone(),
+                callable: Some(callable.unwrap_or(b"application").to_vec()),
+                server: place.server,
+            });
+        }
+    });
+    ServerConfig::add_alias(place.server, alias);
+}
+
+fn set_daemon_process(place: &mut Place<'_>, arguments: &[u8]) -> Result<(), DirectiveError> {
+    let options = daemon_options::parse(arguments)?;
+    place.edit(|configuration| {
+        if configuration
+            .groups
+            .iter()
+            .any(|group| group.options.name == options.name)
+        {
+            let name = String::from_utf8_lossy(&options.name).into_owned();
+            return Err(DirectiveError::DuplicateGroup { name });
+        }
+        configuration.groups.push(DaemonGroup {
+            options,
+            server: place.server,
+        });
+        Ok(())
+    })
+}
+
+fn set_process_group(place: &mut Place<'_>, name: &[u8]) -> Result<(), DirectiveError> {
+    place.directory.process_group.set(place.string(name)?);
+    place.edit(|configuration| {
+        configuration
+            .process_group_uses
+            .push((place.server, name.to_vec()));
+    });
+    Ok(())
+}
+
+fn set_application_group(place: &mut Place<'_>, name: &[u8]) -> Result<(), DirectiveError> {
+    place.directory.application_group.set(place.string(name)?);
+    if name == b"%{GLOBAL}" || name.starts_with(b"%{ENV:") {
+        place.edit(|configuration| configuration.main_interpreter_uses.push(place.server));
+    }
+    Ok(())
+}
+
+fn set_callable_object(place: &mut Place<'_>, name: &[u8]) -> Result<(), DirectiveError> {
+    place.directory.callable_object.set(place.string(name)?);
+    Ok(())
+}
+
+fn set_import_script(place: &mut Place<'_>, arguments: &[u8]) -> Result<(), DirectiveError> {
+    let import = import_script::parse(arguments)?;
+    place.absolute(&import.script)?;
+    place.edit(|configuration| {
+        if import.application_group.is_empty() {
+            configuration
+                .main_interpreter_groups
+                .push(import.process_group.clone());
+        }
+        configuration.imports.push(Import {
+            directive: place.directive,
+            script: import.script,
+            process_group: import.process_group,
+            application_group: import.application_group,
+            callable: None,
+            server: place.server,
+        });
+    });
+    Ok(())
+}
+
+fn set_script_reloading(place: &mut Place<'_>, value: &[u8]) -> Result<(), DirectiveError> {
+    place.directory.script_reloading.set(place.flag(value)?);
+    Ok(())
+}
+
+fn set_chunked_request(place: &mut Place<'_>, value: &[u8]) -> Result<(), DirectiveError> {
+    place.directory.chunked_request.set(place.flag(value)?);
+    Ok(())
+}
+
+fn set_pass_authorization(place: &mut Place<'_>, value: &[u8]) -> Result<(), DirectiveError> {
+    place.directory.pass_authorization.set(place.flag(value)?);
+    Ok(())
+}
+
+fn set_python_home(place: &mut Place<'_>, path: &[u8]) -> Result<(), DirectiveError> {
+    place.absolute(path)?;
+    place.edit(|configuration| configuration.python_home = Some(path.to_vec()));
+    Ok(())
+}
+
+fn set_python_path(place: &mut Place<'_>, list: &[u8]) -> Result<(), DirectiveError> {
+    place.not_empty(list)?;
+    let parts = list
+        .split(|byte| *byte == b':')
+        .filter(|part| !part.is_empty());
+    let parts: Vec<Vec<u8>> = parts.map(<[u8]>::to_vec).collect();
+    place.edit(|configuration| configuration.python_path = parts);
+    Ok(())
+}
+
+fn set_socket_prefix(place: &mut Place<'_>, path: &[u8]) -> Result<(), DirectiveError> {
+    place.not_empty(path)?;
+    let Some(prefix) = place.server.root_relative(place.pool, path) else {
+        let path = String::from_utf8_lossy(path).into_owned();
+        return Err(DirectiveError::SocketPrefix {
+            directive: place.directive(),
+            path,
+        });
+    };
+    place.edit(|configuration| configuration.socket_prefix = Some(prefix.to_vec()));
+    Ok(())
+}
+
+fn set_restrict_embedded(place: &mut Place<'_>, value: &[u8]) -> Result<(), DirectiveError> {
+    let restricted = place.flag(value)?;
+    place.edit(|configuration| configuration.restrict_embedded = restricted);
+    Ok(())
+}
+
+/// httpd's view of the rows, with the empty row that ends it.
+#[repr(transparent)]
+pub struct Commands([ffi::command_rec; ROWS.len() + 1]);
+
+// SAFETY: constant; the pointers in it are to constants, and httpd only reads it.
+unsafe impl Sync for Commands {}
+
+impl Commands {
+    /// For the module record.
+    pub const fn start(&self) -> *const ffi::command_rec {
+        (&raw const self.0).cast()
+    }
+}
+
+/// The command table.
+pub static COMMANDS: Commands = Commands(commands());
+
+const fn commands() -> [ffi::command_rec; ROWS.len() + 1] {
+    let mut commands = [END; ROWS.len() + 1];
+    let mut index = 0;
+    while index < ROWS.len() {
+        let row = &ROWS[index];
+        let (func, args_how) = match row.arguments {
+            Arguments::One => (
+                ffi::cmd_func {
+                    take1: Some(on_directive),
+                },
+                ffi::cmd_how_TAKE1,
+            ),
+            Arguments::Raw => (
+                ffi::cmd_func {
+                    raw_args: Some(on_directive),
+                },
+                ffi::cmd_how_RAW_ARGS,
+            ),
+        };
+        commands[index] = ffi::command_rec {
+            name: row.name.as_ptr(),
+            func,
+            cmd_data: (row as *const Row).cast_mut().cast(),
+            req_override: row.context.overrides(),
+            args_how,
+            errmsg: DOCS[index].as_ptr(),
+        };
+        index += 1;
+    }
+    commands
+}
+
+const END: ffi::command_rec = ffi::command_rec {
+    name: null(),
+    func: ffi::cmd_func { no_args: None },
+    cmd_data: null_mut(),
+    req_override: 0,
+    args_how: ffi::cmd_how_RAW_ARGS,
+    errmsg: null(),
+};
+
+/// The one function httpd calls for every directive; answers null or the sentence that stops it.
+unsafe extern "C" fn on_directive(
+    parameters: *mut ffi::cmd_parms,
+    directory: *mut c_void,
+    arguments: *const c_char,
+) -> *const c_char {
+    guard(
+        c"mod_wsgi_rs failed to read this directive".as_ptr(),
+        || {
+            // SAFETY: httpd passes the arguments as a terminated string.
+            let arguments = unsafe { c_bytes(arguments) }.unwrap_or_default();
+            let information = field!(parameters, info);
+            // SAFETY: `cmd_data` of the row, set in `commands`, points to a constant.
+            let row = unsafe { &*information.cast::<Row>() };
+            set(row, parameters, directory, arguments)
+        },
+    )
+}
+
+fn set(
+    row: &'static Row,
+    parameters: *mut ffi::cmd_parms,
+    directory: *mut c_void,
+    arguments: &[u8],
+) -> *const c_char {
+    if row.context == Context::Global {
+        // SAFETY: the parameters are httpd's, for this call.
+        let complaint =
+            unsafe { ffi::ap_check_cmd_context(parameters, ffi::NOT_IN_VIRTUALHOST as u32 as _) };
+        if !complaint.is_null() {
+            return complaint;
+        }
+    }
+    let value = field!(parameters, pool);
+    // SAFETY: the pool of the configuration (or of an .htaccess file's request) that is read.
+    let pool = unsafe { Pool::from_raw(value) };
+    let value = field!(parameters, server);
+    // SAFETY: the server whose configuration is read.
+    let server = unsafe { Server::from_raw(value) };
+    let mut unused = DirectoryConfig::default();
+    // SAFETY: httpd passes this module's record for the scope, which nobody else refers to now.
+    let directory = unsafe { directory.cast::<DirectoryConfig>().as_mut() };
+    let directory = directory.unwrap_or(&mut unused);
+    let directive = row
+        .name
+        .to_str()
+        .unwrap_or_default()
+        .trim_start_matches('<');
+    let mut place = Place {
+        directive,
+        pool,
+        server,
+        directory,
+    };
+    match (row.setter)(&mut place, arguments) {
+        Ok(()) => null(),
+        Err(error) => pool.string(sentence(&error).as_bytes()).as_ptr(),
+    }
+}
+
+/// The error with its causes, as one sentence.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

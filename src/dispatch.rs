@@ -1,0 +1,253 @@
+//! A request's way through the handler: may it run, what does it run, who runs it, and what
+//! becomes of a failure.
+//!
+//! Runs in a child's request thread. Here, and only here, a failure becomes one status and one log
+//! line.
+
+use std::cell::RefCell;
+
+use thiserror::Error;
+use wsgi_wire::Blame;
+use wsgi_wire::head::{EncodedHead, HeadBuilder};
+
+use crate::body::{Declared, RequestBody};
+use crate::config::DirectoryConfig;
+use crate::daemon::DaemonError;
+use crate::embedded::EmbeddedError;
+use crate::environ;
+use crate::httpd::log::{self, Level};
+use crate::httpd::request::{FileKind, PathInfo, Request};
+use crate::httpd::status::Status;
+use crate::mapping::{HANDLER, HANDLER_TYPE, alias_of};
+use crate::selection::{Selection, select};
+use crate::site::Site;
+
+/// Why a request got no whole response from an application.
+#[derive(Debug, Error)]
+pub enum RequestError {
+    /// The script was not reached by an alias, and ExecCGI is off.
+    #[error("Options ExecCGI is off in this directory: {0}")]
+    NotExecutable(String),
+    /// The script does not exist.
+    #[error("the WSGI script does not exist: {0}")]
+    ScriptMissing(String),
+    /// The path leads to a directory.
+    #[error("the path leads to a directory instead of a WSGI script: {0}")]
+    Directory(String),
+    /// AcceptPathInfo is off and the path goes on after the script.
+    #[error("AcceptPathInfo is off and the path goes on after the script: {0}")]
+    PathInfo(String),
+    /// A transfer coding we cannot decode (RFC 9112 §6.1).
+    #[error("the transfer encoding '{0}' is not supported")]
+    TransferEncoding(String),
+    /// A chunked body where WSGIChunkedRequest is off.
+    #[error("a chunked request body needs WSGIChunkedRequest On")]
+    Chunked,
+    /// Content-Length is not a number.
+    #[error("the Content-Length '{0}' is not a number of bytes")]
+    ContentLength(String),
+    /// Content-Length is over LimitRequestBody.
+    #[error("the request body of {length} bytes is over LimitRequestBody of {limit} bytes")]
+    BodyTooLarge {
+        /// What the client declared.
+        length: u64,
+        /// What is allowed.
+        limit: u64,
+    },
+    /// No such process group.
+    #[error("no WSGIDaemonProcess defines the process group '{0}'")]
+    UnknownGroup(String),
+    /// The process group belongs to another virtual host.
+    #[error("the process group '{0}' belongs to a virtual host of another ServerName")]
+    ForeignGroup(String),
+    /// Embedded mode is forbidden.
+    #[error("WSGIRestrictEmbedded keeps this application out of Apache's own processes")]
+    EmbeddedRestricted,
+    /// The module was not set up.
+    #[error("the module has no configuration")]
+    NoSite,
+    /// The daemon failed.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// Embedded mode failed.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+}
+
+impl RequestError {
+    fn status(&self) -> u16 {
+        match self {
+            RequestError::NotExecutable(_) | RequestError::Directory(_) => 403,
+            RequestError::ScriptMissing(_) | RequestError::PathInfo(_) => 404,
+            RequestError::TransferEncoding(_) => 501,
+            RequestError::Chunked => 411,
+            RequestError::ContentLength(_) => 400,
+            RequestError::BodyTooLarge { .. } => 413,
+            RequestError::UnknownGroup(_)
+            | RequestError::ForeignGroup(_)
+            | RequestError::EmbeddedRestricted
+            | RequestError::NoSite => 500,
+            RequestError::Daemon(error) => error.status(),
+            RequestError::Embedded(error) => error.status(),
+        }
+    }
+
+    /// The level to log at, or `None` when whoever met the failure has logged it.
+    fn level(&self) -> Option<Level> {
+        match self {
+            RequestError::Daemon(error) => daemon_level(error),
+            RequestError::Embedded(EmbeddedError::Gateway(failure)) => match failure.blame() {
+                Blame::Client => Some(Level::Debug),
+                _ => None,
+            },
+            _ => Some(Level::Error),
+        }
+    }
+}
+
+fn daemon_level(error: &DaemonError) -> Option<Level> {
+    match (error, error.blame()) {
+        (DaemonError::Gateway(_), Blame::Client) => Some(Level::Debug),
+        (DaemonError::Gateway(_), _) => None,
+        _ => Some(Level::Error),
+    }
+}
+
+/// Logs a daemon's failure whose response had already begun.
+pub fn log_daemon_error(request: Request<'_>, error: &DaemonError) {
+    if let Some(level) = daemon_level(error) {
+        log::request(request, level, error);
+    }
+}
+
+/// Answers the request if it is for us.
+pub fn handle(request: Request<'_>) -> Status {
+    let handler = request.handler().unwrap_or_default();
+    if handler != HANDLER.to_bytes() && handler != HANDLER_TYPE {
+        return Status::DECLINED;
+    }
+    match answer(request) {
+        Ok(status) => status,
+        Err(error) => {
+            if let Some(level) = error.level() {
+                log::request(request, level, &error);
+            }
+            Status::http(error.status())
+        }
+    }
+}
+
+fn answer(request: Request<'_>) -> Result<Status, RequestError> {
+    let alias = alias_of(request);
+    let config = DirectoryConfig::of(request);
+    check_script(request, alias.is_some())?;
+    let declared = declared_body(request, &config)?;
+    let site = Site::current().ok_or(RequestError::NoSite)?;
+    let selection = select(request, &config, alias);
+    let pass_authorization = alias
+        .and_then(|alias| alias.script.options.pass_authorization)
+        .unwrap_or(config.pass_authorization.or(false) || request.passes_authorization());
+    let reloading = config.script_reloading.or(true);
+    let options = environ::Options {
+        reloading,
+        pass_authorization,
+    };
+    let buffer = HEAD_BUFFER.with_borrow_mut(std::mem::take);
+    let head = environ::build(request, &selection, options, buffer);
+    dispatch(request, site, &selection, head, declared)
+}
+
+thread_local! {
+    /// The thread's buffer for request heads.
+    static HEAD_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Room that a thread keeps for heads; what a large request needed beyond is given back.
+const KEPT_BYTES: usize = 64 << 10;
+
+fn dispatch(
+    request: Request<'_>,
+    site: &'static Site,
+    selection: &Selection<'_>,
+    head: HeadBuilder,
+    declared: Declared,
+) -> Result<Status, RequestError> {
+    let name = || String::from_utf8_lossy(&selection.process_group).into_owned();
+    let mut body = RequestBody::open(request, declared);
+    let mut head: EncodedHead = head.finish(body.travels());
+    let outcome = if selection.process_group.is_empty() {
+        if site.restrict_embedded {
+            return Err(RequestError::EmbeddedRestricted);
+        }
+        site.embedded
+            .serve(request, &head, &mut body)
+            .map_err(RequestError::from)
+    } else {
+        let group = site.group(&selection.process_group);
+        let group = group.ok_or_else(|| RequestError::UnknownGroup(name()))?;
+        if !group.is_open_to(request.server()) {
+            return Err(RequestError::ForeignGroup(name()));
+        }
+        head.set_queue_start(wsgi_unix::clock::micros_since_epoch());
+        group
+            .serve(request, &head, &mut body)
+            .map_err(RequestError::from)
+    };
+    let buffer = head.into_buffer();
+    if buffer.capacity() <= KEPT_BYTES {
+        HEAD_BUFFER.with_borrow_mut(|kept| *kept = buffer);
+    }
+    outcome
+}
+
+fn check_script(request: Request<'_>, by_alias: bool) -> Result<(), RequestError> {
+    let script = || String::from_utf8_lossy(request.filename().unwrap_or_default()).into_owned();
+    if !by_alias && !request.allows_scripts() {
+        return Err(RequestError::NotExecutable(script()));
+    }
+    match request.file_kind() {
+        FileKind::Missing => return Err(RequestError::ScriptMissing(script())),
+        FileKind::Directory => return Err(RequestError::Directory(script())),
+        FileKind::File => {}
+    }
+    let has_path_info = request.path_info().is_some_and(|path| !path.is_empty());
+    if has_path_info && request.accepts_path_info() == PathInfo::Rejected {
+        return Err(RequestError::PathInfo(script()));
+    }
+    Ok(())
+}
+
+/// What the client says about its body (RFC 9112 §6.3), if it may say so.
+fn declared_body(request: Request<'_>, config: &DirectoryConfig) -> Result<Declared, RequestError> {
+    let headers = request.headers_in();
+    if let Some(coding) = headers.value(c"Transfer-Encoding") {
+        if !coding.eq_ignore_ascii_case(b"chunked") {
+            let coding = String::from_utf8_lossy(coding).into_owned();
+            return Err(RequestError::TransferEncoding(coding));
+        }
+        if !config.chunked_request.or(false) {
+            return Err(RequestError::Chunked);
+        }
+        return Ok(Declared::Unknown);
+    }
+    let Some(text) = headers.value(c"Content-Length") else {
+        return Ok(Declared::Nothing);
+    };
+    let digits = std::str::from_utf8(text).ok();
+    let digits = digits.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let Some(length) = digits.and_then(|text| text.parse::<u64>().ok()) else {
+        return Err(RequestError::ContentLength(
+            String::from_utf8_lossy(text).into_owned(),
+        ));
+    };
+    if let Some(limit) = request.body_limit().filter(|limit| length > *limit) {
+        // Read to its end, so that the client reads our answer instead of a reset connection.
+        request.discard_body();
+        return Err(RequestError::BodyTooLarge { length, limit });
+    }
+    Ok(if length == 0 {
+        Declared::Nothing
+    } else {
+        Declared::Length(length)
+    })
+}

@@ -1,0 +1,197 @@
+//! From a request of httpd to the request head of the gateway: the CGI variables (RFC 3875 §4.1),
+//! the request's headers, and what this module adds.
+//!
+//! Runs in a child's request thread. One ordered list serves both modes; a later pair replaces an
+//! earlier one, so what other modules set comes first.
+
+use wsgi_config::cgi::http_variable;
+use wsgi_wire::head::{HeadBuilder, Target, flag};
+
+use crate::httpd::request::Request;
+use crate::selection::{Selection, script_and_path};
+
+/// What the environ depends on besides the request.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// WSGIScriptReloading.
+    pub reloading: bool,
+    /// WSGIPassAuthorization, or CGIPassAuth.
+    pub pass_authorization: bool,
+}
+
+/// Encodes everything of the head but the body, into `buffer`.
+pub fn build(
+    request: Request<'_>,
+    selection: &Selection<'_>,
+    options: Options,
+    buffer: Vec<u8>,
+) -> HeadBuilder {
+    let https = request.subprocess_env().value(c"HTTPS").is_some_and(is_on);
+    let mut flags = if options.reloading {
+        flag::RELOADING
+    } else {
+        0
+    };
+    flags |= if https { flag::HTTPS } else { 0 };
+    let target = Target {
+        flags,
+        request_start: request.start(),
+        script: selection.script,
+        application_group: &selection.application_group,
+        callable: &selection.callable,
+    };
+    let mut head = HeadBuilder::start(buffer, &target);
+    add_variables_of_modules(&mut head, request);
+    add_server(&mut head, request);
+    add_client(&mut head, request);
+    add_request(&mut head, request);
+    add_headers(&mut head, request, options.pass_authorization);
+    add_own(&mut head, request, selection);
+    head
+}
+
+fn is_on(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"on") || value == b"1"
+}
+
+/// SetEnv, PassEnv, mod_ssl and others. HTTPS has become the scheme, and PATH is the server's.
+fn add_variables_of_modules(head: &mut HeadBuilder, request: Request<'_>) {
+    for (key, value) in request.subprocess_env().entries() {
+        match value {
+            _ if key == b"HTTPS" || key == b"PATH" => {}
+            Some(value) => head.latin1(key, value),
+            None => head.none(key),
+        }
+    }
+}
+
+fn add_server(head: &mut HeadBuilder, request: Request<'_>) {
+    head.latin1(b"SERVER_SOFTWARE", request.server_software());
+    head.latin1(b"SERVER_NAME", request.escaped_server_name());
+    head.latin1(b"SERVER_ADDR", request.local_ip());
+    head.latin1(
+        b"SERVER_PORT",
+        Decimal::new(request.server_port().into()).bytes(),
+    );
+    head.latin1(b"SERVER_ADMIN", request.server().admin());
+    head.path(b"DOCUMENT_ROOT", request.document_root());
+    head.latin1(b"CONTEXT_PREFIX", request.context_prefix());
+    head.latin1(b"CONTEXT_DOCUMENT_ROOT", request.context_document_root());
+}
+
+fn add_client(head: &mut HeadBuilder, request: Request<'_>) {
+    head.latin1(b"REMOTE_ADDR", request.client_ip().unwrap_or_default());
+    head.latin1(
+        b"REMOTE_PORT",
+        Decimal::new(request.client_port().into()).bytes(),
+    );
+    if let Some(user) = request.user() {
+        head.latin1(b"REMOTE_USER", user);
+    } else {
+        let earlier = std::iter::successors(request.previous(), |request| request.previous());
+        if let Some(user) = earlier.filter_map(|request| request.user()).next() {
+            head.latin1(b"REDIRECT_REMOTE_USER", user);
+        }
+    }
+    if let Some(auth_type) = request.auth_type() {
+        head.latin1(b"AUTH_TYPE", auth_type);
+    }
+}
+
+fn add_request(head: &mut HeadBuilder, request: Request<'_>) {
+    head.latin1(b"REQUEST_METHOD", request.method().unwrap_or_default());
+    head.latin1(b"REQUEST_SCHEME", request.scheme());
+    head.latin1(b"REQUEST_URI", request_uri(request));
+    head.latin1(b"QUERY_STRING", request.query().unwrap_or_default());
+    head.latin1(b"SERVER_PROTOCOL", request.protocol().unwrap_or_default());
+    head.path(b"SCRIPT_FILENAME", request.filename().unwrap_or_default());
+    if let Some(previous) = request.previous() {
+        head.latin1(b"REDIRECT_URL", previous.uri().unwrap_or_default());
+        if let Some(query) = previous.query() {
+            head.latin1(b"REDIRECT_QUERY_STRING", query);
+        }
+    }
+}
+
+/// The target as the client wrote it, unless `CGIVar REQUEST_URI current-uri` asks for the path.
+fn request_uri<'r>(request: Request<'r>) -> &'r [u8] {
+    if request.wants_current_uri() {
+        return request.uri().unwrap_or_default();
+    }
+    let line = request.request_line().unwrap_or_default();
+    let mut words = line
+        .split(|byte| byte.is_ascii_whitespace())
+        .filter(|word| !word.is_empty());
+    words.nth(1).or(request.unparsed_uri()).unwrap_or_default()
+}
+
+/// The request's headers. Names with anything but letters, digits and `-` are dropped, so that
+/// `X_Forwarded_For` cannot pass for `X-Forwarded-For`, and so is `Proxy` (CVE-2016-5387).
+fn add_headers(head: &mut HeadBuilder, request: Request<'_>, pass_authorization: bool) {
+    for (name, value) in request.headers_in().entries() {
+        let value = value.unwrap_or_default();
+        if name.eq_ignore_ascii_case(b"Content-Type") {
+            head.latin1(b"CONTENT_TYPE", value);
+        } else if name.eq_ignore_ascii_case(b"Content-Length") {
+            head.latin1(b"CONTENT_LENGTH", value);
+        } else if name.eq_ignore_ascii_case(b"Authorization") && !pass_authorization {
+            continue;
+        } else if let Some(key) = http_variable(name) {
+            head.latin1_with_key(key, value);
+        }
+    }
+}
+
+fn add_own(head: &mut HeadBuilder, request: Request<'_>, selection: &Selection<'_>) {
+    let (script_name, path_info) = script_and_path(request);
+    head.latin1(b"SCRIPT_NAME", &script_name);
+    head.latin1(b"PATH_INFO", &path_info);
+    head.latin1(b"mod_wsgi.script_name", &script_name);
+    head.latin1(b"mod_wsgi.path_info", &path_info);
+    head.latin1(b"mod_wsgi.process_group", &selection.process_group);
+    head.latin1(b"mod_wsgi.application_group", &selection.application_group);
+    head.latin1(b"mod_wsgi.callable_object", &selection.callable);
+    head.latin1(
+        b"mod_wsgi.request_handler",
+        request.handler().unwrap_or_default(),
+    );
+    head.latin1(b"mod_wsgi.handler_script", b"");
+    head.latin1(b"mod_wsgi.listener_host", b"");
+    head.latin1(
+        b"mod_wsgi.listener_port",
+        Decimal::new(request.local_port().into()).bytes(),
+    );
+    head.latin1(
+        b"mod_wsgi.server_pid",
+        Decimal::new(std::process::id().into()).bytes(),
+    );
+    head.latin1(b"mod_wsgi.request_id", request.log_id());
+    head.latin1(b"mod_wsgi.connection_id", request.connection_log_id());
+}
+
+/// A number's decimal digits without an allocation.
+struct Decimal {
+    digits: [u8; 20],
+    start: usize,
+}
+
+impl Decimal {
+    fn new(mut value: u64) -> Self {
+        let mut decimal = Decimal {
+            digits: [b'0'; 20],
+            start: 20,
+        };
+        loop {
+            decimal.start -= 1;
+            decimal.digits[decimal.start] = b'0' + (value % 10) as u8;
+            value /= 10;
+            if value == 0 {
+                return decimal;
+            }
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.digits[self.start..]
+    }
+}

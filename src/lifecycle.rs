@@ -1,0 +1,114 @@
+//! The hooks: which phase of httpd's life or of a request calls what, and in which order.
+//!
+//! The only file that registers with httpd. Every function httpd calls is one call to the panic
+//! boundary.
+
+use std::ffi::c_int;
+
+use crate::dispatch;
+use crate::ffi;
+use crate::httpd::boundary::guard;
+use crate::httpd::hook::{Hook, MIDDLE, Order, register};
+use crate::httpd::log::{self, Level};
+use crate::httpd::pool::Pool;
+use crate::httpd::request::Request;
+use crate::httpd::server::{self, Server};
+use crate::httpd::status::Status;
+use crate::mapping;
+use crate::site::Site;
+use crate::supervise::{self, plan};
+
+/// Registers the hooks.
+///
+/// # Safety
+/// Called by httpd each time the module is loaded.
+pub unsafe extern "C" fn on_register_hooks(_: *mut ffi::apr_pool_t) {
+    guard((), || {
+        // Configuration errors that take more than one directive stop `configtest` as well.
+        register(Hook::CheckConfig(on_check_config), MIDDLE);
+        // Anywhere: the monitor needs nothing of other modules.
+        register(Hook::PostConfig(on_post_config), MIDDLE);
+        register(Hook::ChildInit(on_child_init), MIDDLE);
+        // After mod_alias, so that `Alias /static` wins over `WSGIScriptAlias /`, and before the
+        // modules that claim every URL of a server.
+        let translate = Order {
+            after: &[c"mod_alias.c"],
+            before: &[c"mod_userdir.c", c"mod_vhost_alias.c"],
+            ..MIDDLE
+        };
+        register(Hook::TranslateName(on_translate_name), translate);
+        register(Hook::Handler(on_handler), MIDDLE);
+    });
+}
+
+unsafe extern "C" fn on_check_config(
+    pconf: *mut ffi::apr_pool_t,
+    _: *mut ffi::apr_pool_t,
+    _: *mut ffi::apr_pool_t,
+    server: *mut ffi::server_rec,
+) -> c_int {
+    guard(Status::INTERNAL_SERVER_ERROR.code(), || {
+        // SAFETY: httpd's configuration pool, alive as long as the configuration.
+        let pool = unsafe { Pool::from_raw(pconf) };
+        // SAFETY: the main server of that configuration.
+        let server = unsafe { Server::from_raw(server) };
+        match plan::check(pool) {
+            Ok(()) => Status::OK.code(),
+            Err(error) => {
+                log::server(server, Level::Critical, error);
+                Status::INTERNAL_SERVER_ERROR.code()
+            }
+        }
+    })
+}
+
+unsafe extern "C" fn on_post_config(
+    pconf: *mut ffi::apr_pool_t,
+    _: *mut ffi::apr_pool_t,
+    _: *mut ffi::apr_pool_t,
+    server: *mut ffi::server_rec,
+) -> c_int {
+    guard(Status::INTERNAL_SERVER_ERROR.code(), || {
+        if server::is_trial_run() {
+            return Status::OK.code();
+        }
+        // SAFETY: as in `on_check_config`.
+        let pool = unsafe { Pool::from_raw(pconf) };
+        // SAFETY: as in `on_check_config`.
+        let server = unsafe { Server::from_raw(server) };
+        match supervise::start(pool, server) {
+            Ok(()) => Status::OK.code(),
+            Err(error) => {
+                log::server(server, Level::Critical, error);
+                Status::INTERNAL_SERVER_ERROR.code()
+            }
+        }
+    })
+}
+
+unsafe extern "C" fn on_child_init(_: *mut ffi::apr_pool_t, server: *mut ffi::server_rec) {
+    guard((), || {
+        // SAFETY: the main server of the running configuration.
+        let server = unsafe { Server::from_raw(server) };
+        supervise::enter_child();
+        if let Some(site) = Site::current()
+            && let Err(error) = site.embedded.preload(server)
+        {
+            log::server(server, Level::Error, error);
+        }
+    });
+}
+
+unsafe extern "C" fn on_translate_name(request: *mut ffi::request_rec) -> c_int {
+    guard(Status::INTERNAL_SERVER_ERROR.code(), || {
+        // SAFETY: httpd lends the request whose hook runs.
+        mapping::translate(unsafe { Request::from_raw(request) }).code()
+    })
+}
+
+unsafe extern "C" fn on_handler(request: *mut ffi::request_rec) -> c_int {
+    guard(Status::INTERNAL_SERVER_ERROR.code(), || {
+        // SAFETY: httpd lends the request whose handler is asked for.
+        dispatch::handle(unsafe { Request::from_raw(request) }).code()
+    })
+}

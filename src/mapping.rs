@@ -1,0 +1,72 @@
+//! WSGIScriptAlias and WSGIScriptAliasMatch: from a URL to a script.
+//!
+//! Runs in a child's request thread, in the translate_name hook.
+
+use std::ffi::CStr;
+
+use wsgi_config::alias::match_prefix;
+
+use crate::config::{Alias, ServerConfig};
+use crate::httpd::pool::PoolStr;
+use crate::httpd::request::Request;
+use crate::httpd::status::Status;
+
+/// The name by which SetHandler and AddHandler select this module.
+pub const HANDLER: &CStr = c"wsgi-script";
+
+/// The media type that AddType may give to scripts instead.
+pub const HANDLER_TYPE: &[u8] = b"application/x-httpd-wsgi";
+
+/// Maps the request if an alias of its server matches: the first one wins.
+pub fn translate(request: Request<'_>) -> Status {
+    let Some(config) = ServerConfig::of(request.server()) else {
+        return Status::DECLINED;
+    };
+    let Some(uri) = request.uri().filter(|uri| uri.starts_with(b"/")) else {
+        return Status::DECLINED;
+    };
+    let found = config
+        .aliases
+        .iter()
+        .find_map(|alias| target(alias, request, uri).map(|filename| (*alias, filename)));
+    let Some((alias, filename)) = found else {
+        return Status::DECLINED;
+    };
+    request.set_target(filename, HANDLER);
+    // CGI's own alias leaves this note, by which other modules see that the mapping is deliberate.
+    let handler = PoolStr::constant(HANDLER);
+    request
+        .notes()
+        .set(PoolStr::constant(c"alias-forced-type"), handler);
+    request.set_own_value((&raw const *alias).cast_mut().cast());
+    Status::OK
+}
+
+/// The alias that mapped this request.
+pub fn alias_of(request: Request<'_>) -> Option<&'static Alias> {
+    // SAFETY: `translate` alone stores a value, and an alias lives as long as the configuration.
+    unsafe { request.own_value().cast::<Alias>().as_ref() }
+}
+
+/// The file that `uri` maps to by this alias, if it matches.
+fn target<'r>(alias: &Alias, request: Request<'r>, uri: &[u8]) -> Option<PoolStr<'r>> {
+    let script = &alias.script;
+    let (matched, mut filename) = match &alias.regex {
+        Some(regex) => {
+            let (matched, filename) = regex.replace(request.pool(), uri, &script.target)?;
+            (matched, filename.bytes().to_vec())
+        }
+        None => {
+            let matched = match_prefix(uri, &script.url)?;
+            // A prefix that ends in a slash has eaten the one that separates the script from
+            // what follows it, except where the target is a directory written with one.
+            let eaten = script.url.ends_with(b"/") && !script.target.ends_with(b"/");
+            (
+                matched - usize::from(eaten && matched > 0),
+                script.target.clone(),
+            )
+        }
+    };
+    filename.extend_from_slice(uri.get(matched..)?);
+    Some(request.pool().string(&filename))
+}

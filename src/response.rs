@@ -1,0 +1,219 @@
+//! The response on its way to httpd's filters: status, headers, data, its end or its failure.
+//!
+//! Runs in a child's request thread; the same for both modes. Small data is held back until there
+//! is more, a flush or the end, so that a short response passes the filters once, with its length.
+
+use std::os::fd::OwnedFd;
+
+use wsgi_wire::Failure;
+use wsgi_wire::response::ResponseHead;
+
+use crate::httpd::brigade::Brigade;
+use crate::httpd::log::AprError;
+use crate::httpd::pool::PoolStr;
+use crate::httpd::request::Request;
+use crate::httpd::status::Status;
+
+/// How much data is held back at most, bytes.
+const HELD_BYTES: usize = 8 << 10;
+
+/// A response being sent.
+#[derive(Debug)]
+pub struct Response<'r> {
+    request: Request<'r>,
+    brigade: Brigade<'r>,
+    held: usize,
+    begun: bool,
+    passed: bool,
+    body: BodyRule<'r>,
+    redirects: bool,
+}
+
+/// What happens to the application's data.
+#[derive(Debug, Clone, Copy)]
+enum BodyRule<'r> {
+    /// It is sent.
+    Sent,
+    /// The status has no body (RFC 9110 §6.4.1).
+    None,
+    /// Another request answers instead.
+    Redirected(PoolStr<'r>),
+}
+
+impl<'r> Response<'r> {
+    /// A response of which nothing is known. With `redirects`, a 200 with a local `Location` lets
+    /// that path answer: the rule of CGI (RFC 3875 §6.2.2) that daemon mode follows.
+    pub fn new(request: Request<'r>, redirects: bool) -> Self {
+        Response {
+            request,
+            brigade: Brigade::new(request),
+            held: 0,
+            begun: false,
+            passed: false,
+            body: BodyRule::Sent,
+            redirects,
+        }
+    }
+
+    /// Whether the head was given.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Sends a 1xx response.
+    pub fn interim(&mut self, head: &ResponseHead<'_>) {
+        // httpd sends the headers that are set and forgets them; those of the final response are
+        // not set yet.
+        self.set_status(head);
+        for (name, value) in head.headers() {
+            self.add_header(name, value);
+        }
+        self.request.send_interim();
+        self.request.set_status(200, None);
+    }
+
+    /// Sets status and headers.
+    pub fn head(&mut self, head: &ResponseHead<'_>) {
+        self.begun = true;
+        // The final status is decided: a client that still waits to send its body need not.
+        self.request.drop_expectation();
+        self.set_status(head);
+        for (name, value) in head.headers() {
+            self.header(name, value);
+        }
+        if let BodyRule::Redirected(_) = self.body
+            && (!self.redirects || head.status != 200)
+        {
+            self.body = BodyRule::Sent;
+        }
+        if matches!(head.status, 100..=199 | 204 | 304) {
+            self.body = BodyRule::None;
+        }
+    }
+
+    fn set_status(&self, head: &ResponseHead<'_>) {
+        let line = (!head.reason.is_empty()).then(|| {
+            let mut line = format!("{} ", head.status).into_bytes();
+            line.extend_from_slice(head.reason);
+            self.request.pool().string(&line)
+        });
+        self.request.set_status(head.status, line);
+    }
+
+    fn header(&mut self, name: &[u8], value: &[u8]) {
+        let pool = self.request.pool();
+        if name.eq_ignore_ascii_case(b"Content-Type") {
+            self.request.set_content_type(pool.string(value));
+        } else if name.eq_ignore_ascii_case(b"Content-Length") {
+            if let Some(length) = parse_length(value) {
+                self.request.set_content_length(length);
+            }
+        } else if name.eq_ignore_ascii_case(b"WWW-Authenticate") {
+            // httpd replaces the headers of a 401 by these when it writes its own page.
+            let table = self.request.err_headers_out();
+            table.add(pool.string(name), pool.string(value));
+        } else if name.eq_ignore_ascii_case(b"Transfer-Encoding") {
+            // Framing is httpd's (PEP 3333, "Other HTTP Features").
+        } else {
+            if name.eq_ignore_ascii_case(b"Location") && value.starts_with(b"/") {
+                self.body = BodyRule::Redirected(pool.string(value));
+            }
+            self.add_header(name, value);
+        }
+    }
+
+    fn add_header(&self, name: &[u8], value: &[u8]) {
+        let pool = self.request.pool();
+        self.request
+            .headers_out()
+            .add(pool.string(name), pool.string(value));
+    }
+
+    /// Sends data; with `flush` the client gets it without delay.
+    pub fn data(&mut self, data: &[u8], flush: bool) -> Result<(), Failure> {
+        if !matches!(self.body, BodyRule::Sent) {
+            return Ok(());
+        }
+        if self.held + data.len() <= HELD_BYTES && !flush {
+            self.brigade.append_copy(data);
+            self.held += data.len();
+            return Ok(());
+        }
+        // SAFETY: the brigade is passed on before this function returns, while `data` is borrowed.
+        unsafe { self.brigade.append_borrowed(data) };
+        if flush {
+            self.brigade.append_flush();
+        }
+        self.pass()
+    }
+
+    /// Sends `length` bytes of `file` from `offset`.
+    pub fn file(&mut self, file: OwnedFd, offset: u64, length: u64) -> Result<(), Failure> {
+        if !matches!(self.body, BodyRule::Sent) || length == 0 {
+            return Ok(());
+        }
+        self.brigade
+            .append_file(file, offset, length)
+            .map_err(|_| Failure::Internal)?;
+        self.pass()
+    }
+
+    /// Sends what is held back.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        if !self.begun || !matches!(self.body, BodyRule::Sent) {
+            return Ok(());
+        }
+        self.brigade.append_flush();
+        self.pass()
+    }
+
+    /// Ends a whole response.
+    pub fn finish(&mut self) -> Status {
+        if let BodyRule::Redirected(location) = self.body {
+            self.request.headers_out().remove(c"Content-Length");
+            self.request.set_status(200, None);
+            self.request.redirect_internally(location);
+            return Status::OK;
+        }
+        self.brigade.append_end();
+        // The client may be gone by now; httpd's access log tells how much it got.
+        let _ = self.pass();
+        Status::OK
+    }
+
+    /// Ends a response that cannot become whole: an error page if the client has seen nothing yet,
+    /// else the connection breaks off so that it does not take a part for the whole.
+    pub fn fail(&mut self, status: u16) -> Status {
+        if !self.passed {
+            self.brigade.clear();
+            self.request.set_status(200, None);
+            return Status::http(status);
+        }
+        self.request.close_connection();
+        // By this status the chunk filter knows to withhold the last chunk (httpd, http_filters.c).
+        self.brigade.append_error(502);
+        self.brigade.append_end();
+        let _ = self.pass();
+        Status::OK
+    }
+
+    fn pass(&mut self) -> Result<(), Failure> {
+        self.passed = true;
+        self.held = 0;
+        let outcome: Result<(), AprError> = self.brigade.pass();
+        match outcome {
+            Ok(()) if !self.request.is_aborted() => Ok(()),
+            _ => Err(Failure::ClientGone),
+        }
+    }
+}
+
+/// A Content-Length's value (RFC 9110 §8.6).
+fn parse_length(value: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(value.trim_ascii()).ok()?;
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        digits.parse().ok()
+    } else {
+        None
+    }
+}

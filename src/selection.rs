@@ -1,0 +1,113 @@
+//! Which application answers a request: script, process group, application group, callable.
+//!
+//! Runs in a child's request thread. Names are expanded here and nowhere else.
+
+use std::borrow::Cow;
+use std::ffi::CString;
+
+use wsgi_config::group::{
+    DEFAULT_CALLABLE, Lookup, expand_application_group, expand_callable, expand_process_group,
+};
+use wsgi_config::script_name::collapse;
+
+use crate::config::{Alias, DirectoryConfig};
+use crate::httpd::request::Request;
+
+/// The application of a request.
+#[derive(Debug)]
+pub struct Selection<'r> {
+    /// The script's path.
+    pub script: &'r [u8],
+    /// The process group; empty for embedded mode.
+    pub process_group: Cow<'r, [u8]>,
+    /// The application group; empty for the main interpreter.
+    pub application_group: Cow<'r, [u8]>,
+    /// The callable object's name.
+    pub callable: Cow<'r, [u8]>,
+}
+
+/// Finds the application: what the alias says, else what the directory says, else the default.
+pub fn select<'r>(
+    request: Request<'r>,
+    config: &DirectoryConfig,
+    alias: Option<&'static Alias>,
+) -> Selection<'r> {
+    let names = Names(request);
+    let options = alias.map(|alias| &alias.script.options);
+    let process_group = options
+        .and_then(|options| options.process_group.as_deref())
+        .or(config.process_group.value().map(|name| name.bytes()))
+        .unwrap_or_default();
+    let application_group = options
+        .and_then(|options| options.application_group.as_deref())
+        .or(config.application_group.value().map(|name| name.bytes()))
+        .unwrap_or(b"%{RESOURCE}");
+    // On an alias the callable's name is verbatim; only the directive's expands.
+    let callable = match options.and_then(|options| options.callable_object.as_deref()) {
+        Some(name) => Cow::Borrowed(name),
+        None => match config.callable_object.value() {
+            Some(name) => expand_callable(name.bytes(), &names),
+            None => Cow::Borrowed(DEFAULT_CALLABLE),
+        },
+    };
+    Selection {
+        script: request.filename().unwrap_or_default(),
+        process_group: expand_process_group(process_group, &names),
+        application_group: expand_application_group(application_group, &names),
+        callable,
+    }
+}
+
+/// SCRIPT_NAME and PATH_INFO: the path up to and after the script, runs of slashes made one.
+pub fn script_and_path<'r>(request: Request<'r>) -> (Cow<'r, [u8]>, Cow<'r, [u8]>) {
+    let uri = request.uri().unwrap_or_default();
+    let path_info = request.path_info().unwrap_or_default();
+    let script_name = uri.strip_suffix(path_info).unwrap_or(uri);
+    (collapse(script_name), collapse(path_info))
+}
+
+/// The tokens' values in a request.
+struct Names<'r>(Request<'r>);
+
+impl Names<'_> {
+    fn with_port(&self, host: &[u8]) -> Vec<u8> {
+        let port = self.0.server_port();
+        let mut name = host.to_vec();
+        if port != 80 && port != 443 {
+            name.extend_from_slice(format!(":{port}").as_bytes());
+        }
+        name
+    }
+}
+
+impl Lookup for Names<'_> {
+    fn server(&self) -> Vec<u8> {
+        self.with_port(self.0.server().hostname())
+    }
+
+    fn host(&self) -> Vec<u8> {
+        let server = self.0.server();
+        self.with_port(self.0.host().unwrap_or_else(|| server.hostname()))
+    }
+
+    fn resource(&self) -> Vec<u8> {
+        let mut name = self.server();
+        name.push(b'|');
+        name.extend_from_slice(&script_and_path(self.0).0);
+        name
+    }
+
+    fn env(&self, name: &[u8]) -> Option<Vec<u8>> {
+        use std::os::unix::ffi::{OsStrExt, OsStringExt};
+        let key = CString::new(name).ok()?;
+        let value = self
+            .0
+            .notes()
+            .value(&key)
+            .or_else(|| self.0.subprocess_env().value(&key));
+        match value {
+            Some(value) => Some(value.to_vec()),
+            None => std::env::var_os(std::ffi::OsStr::from_bytes(name)).map(OsStringExt::into_vec),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The parent's side of the daemons: it makes their sockets, starts the monitor and follows
+//! restarts.
+//!
+//! Runs in the parent's main thread, after the configuration was read; [`enter_child`] alone runs
+//! in children. No thread is started in the parent, and nothing of a virtual environment is opened.
+//!
+//! * [`plan`] turns the configuration into process groups and refuses what cannot work.
+//! * [`monitor`] starts a monitor, starts it again when it dies and retires it with its generation.
+//! * [`installation`] finds the files that lie beside this module.
+
+mod installation;
+mod monitor;
+pub mod plan;
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use wsgi_unix::{accounts, hints, socket};
+use wsgi_wire::launch::{GatewayConfig, List, MonitorConfig};
+
+use crate::config::Configuration;
+use crate::daemon::{Group, GroupParts};
+use crate::embedded::Embedded;
+use crate::httpd::pool::Pool;
+use crate::httpd::server::{self, Server};
+use crate::site::Site;
+use plan::{Plan, PlanError};
+
+pub use monitor::enter_child;
+
+/// Why the server cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The configuration cannot work.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A socket cannot be made.
+    #[error(
+        "the socket {} of process group '{group}' cannot be made ({source}); \
+         WSGISocketPrefix names another place",
+        path.display()
+    )]
+    Socket {
+        /// The group.
+        group: String,
+        /// The socket's path.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No directory for sockets.
+    #[error("there is no directory for the sockets; WSGISocketPrefix names one")]
+    NoPrefix,
+    /// The system refused something.
+    #[error("{what} for process group '{group}' cannot be made: {source}")]
+    System {
+        /// What was to be made.
+        what: &'static str,
+        /// The group.
+        group: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The files of this installation cannot be found.
+    #[error("the directory of this module cannot be found")]
+    NoInstallation,
+    /// The monitor did not start.
+    #[error("the monitor of the daemons cannot be started")]
+    Monitor(#[source] monitor::MonitorError),
+}
+
+/// Sets the running configuration up: sockets before daemons, then the monitor.
+pub fn start(pool: Pool<'static>, server: Server<'static>) -> Result<(), StartError> {
+    let configuration = Configuration::of(pool);
+    let plan = plan::resolve(&configuration.borrow(), server)?;
+    let directory = installation::directory().ok_or(StartError::NoInstallation)?;
+    let generation = monitor::begin_generation(server);
+    let groups = make_groups(pool, server, plan, generation)?;
+    let embedded = make_embedded(&configuration.borrow(), server, &directory);
+    let site = Site {
+        groups: groups
+            .iter()
+            .map(Made::for_children)
+            .collect::<Result<_, _>>()?,
+        embedded,
+        restrict_embedded: configuration.borrow().restrict_embedded,
+    };
+    site.install(pool);
+    server::add_product(pool, concat!("mod_wsgi_rs/", env!("CARGO_PKG_VERSION")));
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let mut specs = Vec::new();
+    let mut descriptors = Vec::new();
+    for group in groups {
+        specs.push(group.planned.spec);
+        descriptors.push(group.listener);
+        descriptors.push(group.hints);
+    }
+    let config = MonitorConfig {
+        generation,
+        log_level: server.log_level(),
+        gateway: path_bytes(directory.join("_wsgi_gateway.abi3.so")),
+        default_python: b"python3".to_vec(),
+        client_uid: client_identity().0,
+        groups: List(specs),
+    };
+    let program = directory.join("wsgi-monitor");
+    monitor::start(pool, server, program, &config, descriptors).map_err(StartError::Monitor)
+}
+
+/// Whom Apache's children run as.
+fn client_identity() -> (u32, u32) {
+    if accounts::is_root() {
+        server::child_identity()
+    } else {
+        (accounts::own_uid(), u32::MAX)
+    }
+}
+
+/// A group with what the parent made for it.
+struct Made {
+    planned: plan::PlannedGroup,
+    listener: OwnedFd,
+    hints: OwnedFd,
+    socket: PathBuf,
+}
+
+impl Made {
+    fn for_children(&self) -> Result<Group, StartError> {
+        let options = &self.planned.options;
+        let hints = self
+            .hints
+            .try_clone()
+            .map_err(|source| StartError::System {
+                what: "a second descriptor of the hint page",
+                group: self.planned.display_name(),
+                source,
+            })?;
+        Ok(Group::new(GroupParts {
+            name: options.name.clone(),
+            server: self.planned.server,
+            socket: self.socket.clone(),
+            processes: self.planned.spec.gateway.processes,
+            threads: options.threads,
+            connect_timeout: plan::or_a_day(options.connect_timeout),
+            socket_timeout: options
+                .socket_timeout
+                .unwrap_or_else(|| plan::or_a_day(self.planned.server.timeout())),
+            hints,
+        }))
+    }
+}
+
+fn make_groups(
+    pool: Pool<'static>,
+    server: Server<'static>,
+    plan: Plan,
+    generation: u32,
+) -> Result<Vec<Made>, StartError> {
+    let prefix = match plan.socket_prefix {
+        Some(prefix) => prefix,
+        None => server
+            .runtime_relative(pool, b"wsgi")
+            .ok_or(StartError::NoPrefix)?
+            .to_vec(),
+    };
+    let prefix = OsString::from_vec(prefix);
+    let make = |(index, mut planned): (usize, plan::PlannedGroup)| {
+        let mut name = prefix.clone();
+        name.push(format!(
+            ".{}.{generation}.{}.sock",
+            std::process::id(),
+            index + 1
+        ));
+        let path = PathBuf::from(name);
+        let (listener, hints) = make_descriptors(&planned, &path)?;
+        planned.spec.socket = path_bytes(path.clone());
+        let first = monitor::first_group_descriptor(index);
+        planned.spec.listener_fd = first;
+        planned.spec.hints_fd = first + 1;
+        Ok(Made {
+            planned,
+            listener,
+            hints,
+            socket: path,
+        })
+    };
+    plan.groups.into_iter().enumerate().map(make).collect()
+}
+
+fn make_descriptors(
+    planned: &plan::PlannedGroup,
+    path: &Path,
+) -> Result<(OwnedFd, OwnedFd), StartError> {
+    let owner = accounts::is_root().then(server::child_identity);
+    // Left by a server that was killed and had our process id: nobody else uses this name.
+    let _ = std::fs::remove_file(path);
+    let listener =
+        socket::listen(path, planned.options.listen_backlog, owner).map_err(|source| {
+            StartError::Socket {
+                group: planned.display_name(),
+                path: path.into(),
+                source,
+            }
+        })?;
+    let hints =
+        hints::create(planned.spec.gateway.processes).map_err(|source| StartError::System {
+            what: "the hint page",
+            group: planned.display_name(),
+            source,
+        })?;
+    Ok((listener, hints))
+}
+
+fn make_embedded(
+    configuration: &Configuration,
+    server: Server<'static>,
+    directory: &Path,
+) -> Embedded {
+    let (processes, threads) = server::children();
+    let (apache_major, apache_minor, apache_patch) = server::version();
+    let config = GatewayConfig {
+        process_group: Vec::new(),
+        processes,
+        threads,
+        multiprocess: processes > 1,
+        reserve_main: configuration.reserves_main(b""),
+        python_path: List(configuration.python_path.clone()),
+        home: None,
+        imports: List(plan::imports_of(configuration, b"")),
+        apache_major,
+        apache_minor,
+        apache_patch,
+        log_level: server.log_level(),
+    };
+    let gateway = directory.join("_wsgi_gateway.abi3.so");
+    Embedded::new(gateway, configuration.python_home.clone(), config)
+}
+
+fn path_bytes(path: PathBuf) -> Vec<u8> {
+    OsString::from(path).into_vec()
+}

@@ -1,0 +1,359 @@
+//! From the configuration to process groups: who they run as, what they load, and whether that
+//! can work at all.
+//!
+//! Runs in the parent, also under `configtest`: it looks up accounts and changes nothing.
+
+use std::time::Duration;
+
+use thiserror::Error;
+use wsgi_config::daemon_options::DaemonOptions;
+use wsgi_unix::accounts::{self, Account};
+use wsgi_wire::launch::{GatewayConfig, GroupSpec, Identity, ImportScript, List};
+
+use crate::config::{Configuration, DaemonGroup, Import};
+use crate::httpd::pool::Pool;
+use crate::httpd::server::{self, Server};
+
+/// Why a configuration cannot work.
+#[derive(Debug, Error)]
+pub enum PlanError {
+    /// No such account.
+    #[error("WSGIDaemonProcess {group}: there is no user '{user}'")]
+    NoUser {
+        /// The group.
+        group: String,
+        /// The option's value.
+        user: String,
+    },
+    /// No such group of users.
+    #[error("WSGIDaemonProcess {group}: there is no group '{name}'")]
+    NoGroup {
+        /// The process group.
+        group: String,
+        /// The option's value.
+        name: String,
+    },
+    /// Daemons never run as root.
+    #[error("WSGIDaemonProcess {group}: user '{user}' is root, which no application may run as")]
+    Root {
+        /// The group.
+        group: String,
+        /// The option's value.
+        user: String,
+    },
+    /// Another user needs root.
+    #[error(
+        "WSGIDaemonProcess {group}: option '{option}' names somebody else than the user who \
+         starts httpd, which takes root"
+    )]
+    NeedsRoot {
+        /// The group.
+        group: String,
+        /// `user` or `group`.
+        option: &'static str,
+    },
+    /// The accounts cannot be read.
+    #[error("WSGIDaemonProcess {group}: the accounts cannot be read: {source}")]
+    Accounts {
+        /// The group.
+        group: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An import's process group is not defined.
+    #[error("{directive} {script}: no WSGIDaemonProcess defines the process group '{group}'")]
+    ImportGroup {
+        /// The directive.
+        directive: &'static str,
+        /// The script.
+        script: String,
+        /// The process group.
+        group: String,
+    },
+    /// An import's process group belongs to another virtual host.
+    #[error(
+        "{directive} {script}: the process group '{group}' belongs to a virtual host of another \
+         ServerName"
+    )]
+    ImportForeign {
+        /// The directive.
+        directive: &'static str,
+        /// The script.
+        script: String,
+        /// The process group.
+        group: String,
+    },
+    /// An import wants embedded mode, which is forbidden.
+    #[error("{directive} {script}: WSGIRestrictEmbedded keeps scripts out of Apache's processes")]
+    ImportEmbedded {
+        /// The directive.
+        directive: &'static str,
+        /// The script.
+        script: String,
+    },
+}
+
+/// The process groups of a configuration.
+#[derive(Debug)]
+pub struct Plan {
+    /// In the order of the configuration.
+    pub groups: Vec<PlannedGroup>,
+    /// WSGISocketPrefix.
+    pub socket_prefix: Option<Vec<u8>>,
+}
+
+/// A process group that can be started; its descriptors and socket are not made yet.
+#[derive(Debug)]
+pub struct PlannedGroup {
+    /// Its options.
+    pub options: DaemonOptions,
+    /// The server it was defined in.
+    pub server: Server<'static>,
+    /// What the monitor will be told.
+    pub spec: GroupSpec,
+}
+
+impl PlannedGroup {
+    /// Its name for messages.
+    pub fn display_name(&self) -> String {
+        text(&self.options.name)
+    }
+}
+
+/// Refuses a configuration that cannot work.
+pub fn check(pool: Pool<'static>) -> Result<(), PlanError> {
+    let Some(server) = Server::main() else {
+        return Ok(());
+    };
+    resolve(&Configuration::of(pool).borrow(), server).map(drop)
+}
+
+/// Puts the process groups together.
+pub fn resolve(configuration: &Configuration, server: Server<'static>) -> Result<Plan, PlanError> {
+    check_imports(configuration)?;
+    let plan_group = |group| planned(configuration, server, group);
+    let groups = configuration
+        .groups
+        .iter()
+        .map(plan_group)
+        .collect::<Result<_, _>>()?;
+    Ok(Plan {
+        groups,
+        socket_prefix: configuration.socket_prefix.clone(),
+    })
+}
+
+fn check_imports(configuration: &Configuration) -> Result<(), PlanError> {
+    for import in &configuration.imports {
+        let directive = import.directive;
+        let script = text(&import.script);
+        if import.process_group.is_empty() {
+            if configuration.restrict_embedded {
+                return Err(PlanError::ImportEmbedded { directive, script });
+            }
+            continue;
+        }
+        let group = text(&import.process_group);
+        let mut groups = configuration.groups.iter();
+        let defined = groups.find(|group| group.options.name == import.process_group);
+        let Some(defined) = defined else {
+            return Err(PlanError::ImportGroup {
+                directive,
+                script,
+                group,
+            });
+        };
+        let open = !defined.server.is_virtual()
+            || defined.server == import.server
+            || defined.server.hostname() == import.server.hostname();
+        if !open {
+            return Err(PlanError::ImportForeign {
+                directive,
+                script,
+                group,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The scripts to be loaded when a process of the group starts; an empty name is embedded mode.
+pub fn imports_of(configuration: &Configuration, process_group: &[u8]) -> Vec<ImportScript> {
+    let of_group = |import: &&Import| import.process_group == process_group;
+    let script = |import: &Import| ImportScript {
+        script: import.script.clone(),
+        application_group: import.application_group.clone(),
+        callable: import.callable.clone(),
+    };
+    configuration
+        .imports
+        .iter()
+        .filter(of_group)
+        .map(script)
+        .collect()
+}
+
+fn planned(
+    configuration: &Configuration,
+    server: Server<'static>,
+    group: &DaemonGroup,
+) -> Result<PlannedGroup, PlanError> {
+    let options = &group.options;
+    let (apache_major, apache_minor, apache_patch) = server::version();
+    let gateway = GatewayConfig {
+        process_group: options.name.clone(),
+        processes: options.processes.unwrap_or(1).max(1),
+        threads: options.threads.max(1),
+        multiprocess: options.processes.is_some(),
+        reserve_main: configuration.reserves_main(&options.name),
+        python_path: List(options.python_path.clone()),
+        home: options.home.clone(),
+        imports: List(imports_of(configuration, &options.name)),
+        apache_major,
+        apache_minor,
+        apache_patch,
+        log_level: server.log_level(),
+    };
+    let python_home = options
+        .python_home
+        .clone()
+        .or_else(|| configuration.python_home.clone());
+    let spec = GroupSpec {
+        gateway,
+        identity: identity(options)?,
+        umask: options.umask,
+        python_home,
+        display_name: options.display_name.clone(),
+        lang: options.lang.clone(),
+        locale: options.locale.clone(),
+        startup_timeout: options.startup_timeout,
+        shutdown_timeout: options.shutdown_timeout,
+        graceful_timeout: options.graceful_timeout,
+        socket: Vec::new(),
+        listener_fd: 0,
+        hints_fd: 0,
+    };
+    Ok(PlannedGroup {
+        options: options.clone(),
+        server: group.server,
+        spec,
+    })
+}
+
+/// Whom the group runs as; `None` without root, where there is no choice.
+fn identity(options: &DaemonOptions) -> Result<Option<Identity>, PlanError> {
+    let group = || text(&options.name);
+    let user = options
+        .user
+        .as_deref()
+        .map(|user| account(&group(), user))
+        .transpose()?;
+    let gid = options
+        .group
+        .as_deref()
+        .map(|name| group_id(&group(), name))
+        .transpose()?;
+    if !accounts::is_root() {
+        if user.is_some_and(|account| account.uid != accounts::own_uid()) {
+            return Err(PlanError::NeedsRoot {
+                group: group(),
+                option: "user",
+            });
+        }
+        if gid.is_some_and(|gid| gid != accounts::own_gid()) {
+            return Err(PlanError::NeedsRoot {
+                group: group(),
+                option: "group",
+            });
+        }
+        return Ok(None);
+    }
+    let (apache_uid, apache_gid) = server::child_identity();
+    let account = match user {
+        Some(account) => account,
+        None => Account {
+            gid: apache_gid,
+            ..by_uid(&group(), apache_uid)?
+        },
+    };
+    if account.uid == 0 {
+        let user = options.user.as_deref().map_or_else(|| "#0".into(), text);
+        return Err(PlanError::Root {
+            group: group(),
+            user,
+        });
+    }
+    let gid = gid.unwrap_or(account.gid);
+    Ok(Some(Identity {
+        uid: account.uid,
+        gid,
+        name: account.name,
+        home: account.home,
+    }))
+}
+
+/// An account by its name or `#uid`.
+fn account(group: &str, user: &[u8]) -> Result<Account, PlanError> {
+    if let Some(uid) = number(user) {
+        return by_uid(group, uid);
+    }
+    let found = accounts::by_name(user).map_err(|source| PlanError::Accounts {
+        group: group.into(),
+        source,
+    })?;
+    found.ok_or_else(|| PlanError::NoUser {
+        group: group.into(),
+        user: text(user),
+    })
+}
+
+/// An account by its uid; one without an entry has no name and no home.
+fn by_uid(group: &str, uid: u32) -> Result<Account, PlanError> {
+    let found = accounts::by_uid(uid).map_err(|source| PlanError::Accounts {
+        group: group.into(),
+        source,
+    })?;
+    let nameless = || Account {
+        name: Vec::new(),
+        uid,
+        gid: uid,
+        home: b"/".to_vec(),
+    };
+    Ok(found.unwrap_or_else(nameless))
+}
+
+/// A group of users by its name or `#gid`.
+fn group_id(group: &str, name: &[u8]) -> Result<u32, PlanError> {
+    if let Some(gid) = number(name) {
+        return Ok(gid);
+    }
+    let found = accounts::group_id(name).map_err(|source| PlanError::Accounts {
+        group: group.into(),
+        source,
+    })?;
+    found.ok_or_else(|| PlanError::NoGroup {
+        group: group.into(),
+        name: text(name),
+    })
+}
+
+/// `#id` as httpd writes numeric accounts.
+fn number(name: &[u8]) -> Option<u32> {
+    std::str::from_utf8(name.strip_prefix(b"#")?)
+        .ok()?
+        .parse()
+        .ok()
+}
+
+/// A time-out of which zero means none; a day is as good as none and keeps deadlines simple.
+pub fn or_a_day(timeout: Duration) -> Duration {
+    if timeout.is_zero() {
+        Duration::from_secs(24 * 60 * 60)
+    } else {
+        timeout
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
