@@ -214,16 +214,27 @@ def name_application_group(name):
     sys.modules["mod_wsgi"].application_group = name
 
 
+def join_threads():
+    """Waits for the threads of the application that are no daemons, as Python does at its end."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return
+    # Python would wait for its main thread as well. In a second interpreter that is the request
+    # thread which imported `threading` first, so this one takes its place.
+    main = threading._main_thread
+    main._ident = threading.get_ident()
+    lock = getattr(main, "_tstate_lock", None)
+    if lock is not None:
+        lock.acquire(False)
+    threading._shutdown()
+
+
 def end():
     """What Python does at the end of a process, as far as applications can see it."""
     failures = []
-    threading = sys.modules.get("threading")
     import atexit
 
-    steps = [atexit._run_exitfuncs]
-    if threading is not None:
-        steps.insert(0, threading._shutdown)
-    for step in steps:
+    for step in (join_threads, atexit._run_exitfuncs):
         try:
             step()
         except BaseException as error:
