@@ -137,6 +137,13 @@ pub fn send(pid: u32, signal: i32) {
     unsafe { libc::kill(pid as libc::pid_t, signal) };
 }
 
+/// The unit of [`Process::cpu_ticks`].
+pub fn ticks_per_second() -> u64 {
+    // SAFETY: sysconf(3) takes a number and answers with one; -1 for a name it does not know.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    u64::try_from(ticks).unwrap_or(100)
+}
+
 fn all() -> Vec<Process> {
     let me = std::process::id();
     fs::read_dir("/proc")
