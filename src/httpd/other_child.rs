@@ -56,7 +56,10 @@ pub fn register(pool: Pool<'_>, pid: i32, maintenance: Maintenance, data: *mut c
 }
 
 /// Ends the registration with this data; httpd then calls the function once more.
-pub fn unregister(data: *mut c_void) {
-    // SAFETY: APR compares the pointer with those registered and ignores an unknown one.
+///
+/// # Safety
+/// `data` is registered: APR follows a null pointer otherwise.
+pub unsafe fn unregister(data: *mut c_void) {
+    // SAFETY: the caller vouches that it is registered.
     unsafe { ffi::apr_proc_other_child_unregister(data) }
 }

@@ -275,7 +275,8 @@ unsafe extern "C" fn on_monitor(reason: c_int, data: *mut c_void, status: c_int)
             return;
         }
         let record = data.cast::<Record>();
-        other_child::unregister(data);
+        // SAFETY: this call is about a registration, which is still there.
+        unsafe { other_child::unregister(data) };
         let pid = pid_of(record);
         // SAFETY: as in `pid_of`.
         unsafe { (*record).pid = 0 };
@@ -298,8 +299,10 @@ unsafe extern "C" fn on_retire(data: *mut c_void) -> ffi::apr_status_t {
         if supervisor.owner != std::process::id() {
             return 0;
         }
-        for record in generations(supervisor.server).records() {
-            other_child::unregister(record.cast());
+        let generations = generations(supervisor.server);
+        for record in generations.records().filter(|record| pid_of(*record) != 0) {
+            // SAFETY: a record with a process is registered, here or by `begin_generation`.
+            unsafe { other_child::unregister(record.cast()) };
         }
         if let Some(parent) = supervisor.parent.lock().take() {
             if pid_of(supervisor.record) == 0 {
