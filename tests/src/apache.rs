@@ -62,7 +62,8 @@ pub fn only_ours(why: &str) -> bool {
     skip
 }
 
-fn apxs(variable: &str) -> String {
+/// What `apxs -q` says about a variable.
+pub fn apxs(variable: &str) -> String {
     let program = env::var_os("APXS").unwrap_or_else(|| "apxs".into());
     let output = Command::new(&program)
         .args(["-q", variable])

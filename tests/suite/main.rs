@@ -12,6 +12,8 @@ mod directives;
 mod environ;
 mod errors;
 mod examples;
+mod express;
+mod faults;
 mod frameworks;
 mod hello;
 mod mapping;
