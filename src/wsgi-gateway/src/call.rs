@@ -7,6 +7,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use wsgi_wire::Failure;
@@ -51,6 +52,7 @@ impl Response {
 /// A request that Python works on.
 pub struct Call {
     exchange: Mutex<Option<Arc<dyn Exchange>>>,
+    ended: AtomicBool,
     /// See [`Response`].
     pub response: Mutex<Response>,
 }
@@ -64,6 +66,7 @@ impl Call {
         };
         Arc::new(Call {
             exchange: Mutex::new(Some(Arc::clone(exchange))),
+            ended: AtomicBool::new(false),
             response: Mutex::new(response),
         })
     }
@@ -71,8 +74,14 @@ impl Call {
     /// Cuts the way to the client; waits for a thread that is using it. Gives the head's memory back.
     /// Called with the GIL released, like all functions below.
     pub fn end(&self) -> Vec<u8> {
+        self.ended.store(true, Ordering::Release);
         *self.exchange.lock() = None;
         std::mem::take(&mut self.response.lock().head)
+    }
+
+    /// Whether the request has ended. May be called with or without the GIL.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Reads from the request body; `None` when the request has ended.

@@ -152,6 +152,7 @@ impl Reader {
 
 /// The value inside an `Input` object.
 pub struct Input {
+    call: Arc<Call>,
     reader: Mutex<Reader>,
 }
 
@@ -255,6 +256,9 @@ fn method<'p>(
 ) -> impl FnOnce(Python<'p>, Receiver<'p, Input>, Arguments<'p>) -> Result<Owned<'p>, Raised> {
     move |python, receiver, arguments| {
         let [size] = arguments.bind(name, ["size"])?;
+        if receiver.value.call.has_ended() {
+            return Err(raise(python, &Refusal::Ended));
+        }
         read(receiver.value, python, limit(python, size)?)
     }
 }
@@ -358,11 +362,9 @@ pub fn make<'p>(
         at_end,
         failed: false,
     };
-    new_instance(
-        python,
-        class,
-        Input {
-            reader: Mutex::new(reader),
-        },
-    )
+    let input = Input {
+        call: Arc::clone(call),
+        reader: Mutex::new(reader),
+    };
+    new_instance(python, class, input)
 }

@@ -1,0 +1,241 @@
+//! The gateway inside a process that is no Python: what an Apache child does, without Apache.
+//!
+//! A process can hold one libpython only, so the test starts its own program again for every Python
+//! that has one; `in_one_process` is the part that runs there.
+
+mod client;
+mod process;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use client::{Client, Outcome, Request};
+use process::{Gateway, LIBRARY, PROGRAM, gateway_library, pythons};
+use wsgi_wire::Failure;
+
+#[test]
+fn every_python_serves_inside_a_foreign_process() {
+    gateway_library();
+    for python in pythons() {
+        eprintln!("with {}", python.library.display());
+        let environment = python.virtual_environment();
+        let status = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "in_one_process", "--ignored", "--nocapture"])
+            .env(LIBRARY, &python.library)
+            .env(PROGRAM, environment.join("bin/python"))
+            .status()
+            .expect("this program runs again");
+        assert!(
+            status.success(),
+            "with {}: {status}",
+            python.library.display()
+        );
+    }
+}
+
+const SCRIPT: &str = "
+import atexit, os, sys, threading
+executions = globals().get('executions', 0) + 1
+atexit.register(lambda: open(__file__ + '.' + sys.modules['mod_wsgi'].application_group, 'w').close())
+def application(environ, start_response):
+    return globals()[environ['PATH_INFO'][1:]](environ, start_response)
+def hello(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'hello']
+def echo(environ, start_response):
+    global kept
+    kept = environ['wsgi.input']
+    start_response('200 OK', [])
+    return iter([environ['wsgi.input'].read()])
+def late(environ, start_response):
+    start_response('200 OK', [])
+    try:
+        return [kept.read()]
+    except RuntimeError as error:
+        return [str(error).encode()]
+def fails(environ, start_response):
+    print('printed')
+    raise LookupError('no luck')
+def file(environ, start_response):
+    start_response('200 OK', [])
+    source = open(__file__, 'rb')
+    source.seek(7)
+    return environ['wsgi.file_wrapper'](source)
+def compressed(environ, start_response):
+    import gzip
+    with gzip.open(__file__ + '.gz', 'wb') as target:
+        target.write(b'plain text')
+    start_response('200 OK', [])
+    return environ['wsgi.file_wrapper'](gzip.open(__file__ + '.gz'))
+def imports(environ, start_response):
+    try:
+        raise ImportError('cannot load module more than once per process')
+    except ImportError as error:
+        raise RuntimeError('numpy is broken') from error
+def counted(environ, start_response):
+    start_response('200 OK', [])
+    return [str(executions).encode()]
+def where(environ, start_response):
+    start_response('200 OK', [])
+    found = [sys.prefix, environ['mod_wsgi.process_group'], str(environ['mod_wsgi.daemon_start'])]
+    return ['|'.join(found).encode()]
+def hinted(environ, start_response):
+    environ['wsgi.early_hints']([('Link', '</a.css>; rel=preload')])
+    start_response('200 OK', [])
+    return [b'']
+def elsewhere(environ, start_response):
+    refused = []
+    def read():
+        try:
+            environ['wsgi.input'].read(1)
+        except OSError as error:
+            refused.append(str(error).encode())
+    thread = threading.Thread(target=read)
+    thread.start()
+    thread.join()
+    start_response('200 OK', [])
+    return refused
+";
+
+#[test]
+#[ignore = "run by every_python_serves_inside_a_foreign_process"]
+fn in_one_process() {
+    let script = scratch_script();
+    let gateway = Gateway::start();
+    let ask = |path: &str| Client::new().ask(&gateway, &Request::new(&script, path));
+    assert_eq!(gateway.start_again(), -1);
+    responses(&ask);
+    failures(&ask);
+    bodies(&gateway, &script);
+    reloads(&gateway, &script);
+    many_threads_and_groups(&gateway, &script);
+    measure(&gateway, &script);
+    gateway.stop();
+    for group in ["", "first", "second"] {
+        let mark = PathBuf::from(format!("{}.{group}", script.display()));
+        assert!(mark.exists(), "exit functions ran in {group:?}");
+    }
+}
+
+fn scratch_script() -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let directory = directory.join(format!("embedded-{}", std::process::id()));
+    fs::create_dir_all(&directory).expect("a directory for the test");
+    let script = directory.join("app.wsgi");
+    fs::write(&script, SCRIPT).expect("the script is written");
+    script
+}
+
+fn responses(ask: &dyn Fn(&str) -> Outcome) {
+    let hello = ask("/hello");
+    assert_eq!(
+        (hello.code, hello.status, &*hello.body),
+        (0, 200, &b"hello"[..])
+    );
+    assert_eq!(hello.header("Content-Length"), Some("5"));
+    let file = ask("/file");
+    assert_eq!(file.code, 0);
+    assert_eq!(file.body, SCRIPT.as_bytes()[7..]);
+    // Its descriptor would give the compressed bytes.
+    assert_eq!(ask("/compressed").body, b"plain text");
+    let hinted = ask("/hinted");
+    assert_eq!((hinted.code, hinted.interim), (0, vec![103]));
+    let found = String::from_utf8(ask("/where").body).expect("a path");
+    let program = PathBuf::from(std::env::var_os(PROGRAM).expect("set by the test"));
+    let prefix = program.parent().and_then(Path::parent).expect("a prefix");
+    assert_eq!(found, format!("{}||0.0", prefix.display()));
+}
+
+fn failures(ask: &dyn Fn(&str) -> Outcome) {
+    let failed = ask("/fails");
+    assert_eq!(
+        (failed.code, failed.body.len()),
+        (Failure::Application as u8, 0)
+    );
+    let log = failed.log.join("\n");
+    for part in [
+        "printed",
+        "Exception occurred",
+        "in fails",
+        "LookupError: no luck",
+    ] {
+        assert!(log.contains(part), "{part} in {log}");
+    }
+    assert!(!log.contains("<mod_wsgi>"), "{log}");
+    let advice = ask("/imports").log.join("\n");
+    assert!(
+        advice.contains("WSGIApplicationGroup %{GLOBAL}"),
+        "{advice}"
+    );
+}
+
+fn bodies(gateway: &Gateway, script: &Path) {
+    let body: Vec<u8> = (0..300_000_u32).map(|number| number as u8).collect();
+    let echoed = Client::with_body(&body).ask(gateway, &Request::new(script, "/echo").pulled());
+    assert_eq!((echoed.code, echoed.body == body), (0, true));
+    let late = Client::new().ask(gateway, &Request::new(script, "/late"));
+    assert!(String::from_utf8_lossy(&late.body).contains("request has ended"));
+    let other = Request::new(script, "/elsewhere").pulled();
+    let other = Client::with_body(&body).ask(gateway, &other);
+    assert!(String::from_utf8_lossy(&other.body).contains("request data read error"));
+    let gone = Client::failing(Failure::ClientGone);
+    let gone = gone.ask(gateway, &Request::new(script, "/echo").pulled());
+    assert_eq!(gone.code, Failure::ClientGone as u8);
+    assert!(gone.log.is_empty(), "{:?}", gone.log);
+}
+
+fn reloads(gateway: &Gateway, script: &Path) {
+    let count = || {
+        Client::new()
+            .ask(gateway, &Request::new(script, "/counted"))
+            .body
+    };
+    assert_eq!(count(), b"1");
+    fs::write(script, format!("{SCRIPT}\n")).expect("the script is written");
+    process::set_modified(script, 1_000_000_000);
+    assert_eq!(count(), b"2");
+    fs::write(script, "raise LookupError('now broken')").expect("the script is written");
+    process::set_modified(script, 1_000_000_001);
+    let broken = Client::new().ask(gateway, &Request::new(script, "/counted"));
+    assert_eq!(broken.code, Failure::ScriptLoad as u8);
+    assert!(broken.log.join("\n").contains("now broken"));
+    fs::write(script, SCRIPT).expect("the script is written");
+    process::set_modified(script, 1_000_000_002);
+    assert_eq!(count(), b"1");
+}
+
+fn many_threads_and_groups(gateway: &Gateway, script: &Path) {
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            scope.spawn(move || {
+                for round in 0..300 {
+                    let group = ["", "first", "second"][(thread + round) % 3];
+                    let path = if round % 16 == 0 { "/fails" } else { "/hello" };
+                    let request = Request::new(script, path).group(group);
+                    let outcome = Client::new().ask(gateway, &request);
+                    let expected = if round % 16 == 0 {
+                        Failure::Application as u8
+                    } else {
+                        0
+                    };
+                    assert_eq!(outcome.code, expected, "{:?}", outcome.log);
+                }
+            });
+        }
+    });
+}
+
+/// Prints what a small request costs, for whoever changes something; asserts nothing, for the machine
+/// may be busy.
+fn measure(gateway: &Gateway, script: &Path) {
+    const ROUNDS: u32 = 20_000;
+    let request = Request::new(script, "/hello").like_a_browsers();
+    let mut client = Client::new();
+    let start = Instant::now();
+    for _ in 0..ROUNDS {
+        client.ask_again(gateway, &request);
+    }
+    eprintln!("{:?} for a small request", start.elapsed() / ROUNDS);
+}
