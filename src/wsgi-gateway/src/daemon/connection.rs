@@ -7,6 +7,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use thiserror::Error;
 use wsgi_unix::socket::{self, Wait};
@@ -88,7 +89,8 @@ pub(super) struct Introduction {
 /// A connection of an Apache child.
 #[derive(Debug)]
 pub(super) struct Connection {
-    socket: OwnedFd,
+    /// Shared with whoever is about to arm its event, and with nobody else.
+    socket: Arc<OwnedFd>,
     welcomed: bool,
 }
 
@@ -96,18 +98,22 @@ impl Connection {
     /// A connection on which nothing was sent yet.
     pub(super) fn new(socket: OwnedFd) -> Connection {
         Connection {
-            socket,
+            socket: Arc::new(socket),
             welcomed: false,
         }
     }
 
     /// The descriptor, which names the connection as long as it is open.
-    pub(super) fn number(&self) -> i32 {
-        self.socket.as_raw_fd()
+    pub(super) fn number(&self) -> u32 {
+        self.socket.as_raw_fd().unsigned_abs()
     }
 
-    /// The descriptor, lent.
-    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+    /// The descriptor, kept open for a caller that gives the connection away meanwhile.
+    pub(super) fn socket(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.socket)
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 

@@ -88,11 +88,12 @@ impl Permits {
     /// for somebody else and no permit was released since, or when the process ends.
     pub(super) fn acquire(&self) -> Option<Permit<'_>> {
         let mut state = self.state.lock();
-        let deadline = Instant::now() + PATIENCE;
+        let mut deadline = None;
         while state.active >= self.threads && !state.closed {
             if state.saturated {
                 return None;
             }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
             if self.released.wait_until(&mut state, deadline).timed_out() {
                 state.saturated = state.active >= self.threads;
             }

@@ -201,25 +201,28 @@ impl Service {
 
     /// Keeps a connection until it is readable; `known` tells whether it was kept before.
     pub(super) fn park(&self, connection: Connection, known: bool) {
-        // Parked and armed under the lock: its event may wake a thread before epoll_ctl returns.
-        let number = connection.number();
-        let mut parked = self.parked.lock();
-        let place = number.unsigned_abs() as usize;
-        if parked.len() <= place {
-            parked.resize_with(place + 1, || None);
-        }
-        let connection = parked[place].insert(connection);
-        let (fd, token) = (connection.as_fd(), u64::from(number.unsigned_abs()));
+        // Parked before it is armed: its event may wake a thread before epoll_ctl returns.
+        let (number, socket) = (connection.number(), connection.socket());
+        self.shelve(number, Some(connection));
+        let (fd, token) = (socket.as_fd(), u64::from(number));
         let outcome = if known {
             self.epoll.modify(fd, token, ONCE)
         } else {
             self.epoll.add(fd, token, ONCE)
         };
         if let Err(source) = outcome {
-            parked[place] = None;
-            drop(parked);
+            self.shelve(number, None);
             self.complain(&ServiceError::Park(source));
         }
+    }
+
+    fn shelve(&self, number: u32, connection: Option<Connection>) {
+        let place = number as usize;
+        let mut parked = self.parked.lock();
+        if parked.len() <= place {
+            parked.resize_with(place + 1, || None);
+        }
+        parked[place] = connection;
     }
 
     /// Gives a permit back and sees to what follows from it.
