@@ -151,6 +151,43 @@ fn a_client_that_leaves_during_its_request_does_not_keep_the_thread() {
     wait_until("no request runs", || daemon.active() == 0);
 }
 
+/// Sends more than sockets hold, and tells by a file when its iteration is closed.
+const POURS: &str = "import os\n\
+     def pours(environ, start_response):\n    \
+         start_response('200 OK', [])\n    \
+         try:\n        \
+             for _ in range(1000):\n            \
+                 yield b'x' * 65536\n    \
+         finally:\n        \
+             open(os.path.join(os.path.dirname(__file__), 'closed'), 'w').close()\n";
+
+#[test]
+fn a_client_that_does_not_read_stalls_its_own_request_only() {
+    let daemon = Daemon::start(newest_python(), &script(POURS));
+    let slow = daemon.connect();
+    slow.send(&Request::get("/pours"));
+    wait_until("the response is begun", || daemon.active() == 1);
+    let other = daemon.connect();
+    for _ in 0..100 {
+        assert!(other.ask(&Request::get("/hello")).is_whole());
+    }
+    assert_eq!(daemon.active(), 1);
+    assert_eq!(slow.collect(&[]).body.len(), 1000 * 65536);
+}
+
+#[test]
+fn a_client_that_leaves_during_its_response_ends_the_iteration() {
+    each_python(|python| {
+        let daemon = Daemon::start(python, &script(POURS));
+        let child = daemon.connect();
+        child.send(&Request::get("/pours"));
+        assert!(matches!(child.receive(), Message::Welcome { .. }));
+        drop(child);
+        wait_until("the iteration is closed", || daemon.file("closed").exists());
+        wait_until("no request runs", || daemon.active() == 0);
+    });
+}
+
 #[test]
 fn programs_of_the_application_inherit_no_descriptor() {
     let daemon = Daemon::start(

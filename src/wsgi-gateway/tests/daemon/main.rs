@@ -9,6 +9,7 @@ mod environ;
 mod failing;
 mod harness;
 mod input;
+mod load;
 mod loading;
 mod response;
 

@@ -236,17 +236,17 @@ impl Child {
         }
     }
 
-    /// Sends a request. A daemon that is gone is met by the next receive.
-    pub fn send(&self, request: &Request<'_>) {
-        self.send_bytes(&request.encode(&self.script));
+    /// Sends a request; `false` when the daemon is gone and cannot have started it.
+    pub fn send(&self, request: &Request<'_>) -> bool {
+        self.send_bytes(&request.encode(&self.script))
     }
 
-    /// Sends bytes as they are.
-    pub fn send_bytes(&self, bytes: &[u8]) {
+    /// Sends bytes as they are; `false` when the daemon is gone.
+    pub fn send_bytes(&self, bytes: &[u8]) -> bool {
         match socket::send_all(self.socket.as_fd(), &mut [IoSlice::new(bytes)]) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => false,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
             Err(error) => panic!("cannot send: {error}"),
         }
     }
@@ -330,8 +330,13 @@ impl Child {
 
     /// Sends a request without a body to be pulled and collects its answer.
     pub fn ask(&self, request: &Request<'_>) -> Answer {
-        self.send(request);
-        self.collect(&[])
+        if self.send(request) {
+            return self.collect(&[]);
+        }
+        Answer {
+            end: Some(Message::Reset),
+            ..Answer::default()
+        }
     }
 }
 

@@ -2,20 +2,23 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command as Cargo;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use wsgi_unix::hints::{self, HintPage};
+use wsgi_unix::hints::{self, HintPage, Slot};
 use wsgi_unix::process::{self, Ended};
 use wsgi_unix::spawn::Command;
 use wsgi_unix::{accounts, memory, pipe, socket};
 use wsgi_wire::launch::{DaemonConfig, GatewayConfig, ImportScript, List, Message, daemon_fd};
 
 use super::{Child, PATIENCE, Python, wait_until};
+
+/// How many processes a test may start on one socket.
+const PROCESSES: u32 = 32;
 
 const BOOTSTRAP: &str = "import importlib.util as u,sys;\
     s=u.spec_from_file_location('_wsgi_gateway',sys.argv[1]);\
@@ -42,6 +45,7 @@ fn gateway() -> &'static Path {
 }
 
 /// What a daemon is started with.
+#[derive(Clone)]
 pub struct Setup {
     python: PathBuf,
     directory: PathBuf,
@@ -118,11 +122,32 @@ impl Setup {
     /// Starts it.
     pub fn start(self) -> Daemon {
         let path = self.directory.join("socket");
-        let listener = socket::listen(&path, 16, None).expect("a listener");
-        let page = hints::create(1).expect("a hint page");
+        let listener = socket::listen(&path, 64, None).expect("a listener");
+        let page = hints::create(PROCESSES).expect("a hint page");
+        let (pid, monitor) = self.spawn(listener.as_fd(), page.as_fd());
+        Daemon {
+            pid,
+            script: self.script(),
+            socket: path,
+            hints: HintPage::map_read_only(page.as_fd()).expect("the hint page maps"),
+            page,
+            listener,
+            setup: self,
+            monitor: Some(monitor),
+            ended: None,
+            is_last: true,
+        }
+    }
+
+    /// The process, and the monitor's end of its lifeline.
+    fn spawn(&self, listener: BorrowedFd<'_>, page: BorrowedFd<'_>) -> (i32, OwnedFd) {
         let config = memory::sealed_blob(c"config", &self.config.to_bytes()).expect("a blob");
         let (lifeline, monitor) = pipe::pair().expect("a lifeline");
-        let log = File::create(self.directory.join("log")).expect("a log");
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .open(self.directory.join("log"));
+        let log = log.expect("a log");
         let null = File::open("/dev/null").expect("/dev/null");
         let mut command = Command::new(&self.python);
         command
@@ -135,21 +160,10 @@ impl Setup {
             .descriptor(log.as_fd(), 1)
             .descriptor(log.as_fd(), 2)
             .descriptor(config.as_fd(), daemon_fd::CONFIG)
-            .descriptor(listener.as_fd(), daemon_fd::LISTENER)
-            .descriptor(page.as_fd(), daemon_fd::HINTS)
+            .descriptor(listener, daemon_fd::LISTENER)
+            .descriptor(page, daemon_fd::HINTS)
             .descriptor(lifeline.as_fd(), daemon_fd::LIFELINE);
-        let pid = command.start().expect("the daemon starts");
-        let hints = HintPage::map_read_only(page.as_fd()).expect("the hint page maps");
-        Daemon {
-            pid,
-            script: self.script(),
-            socket: path,
-            directory: self.directory,
-            hints,
-            _listener: listener,
-            monitor: Some(monitor),
-            ended: None,
-        }
+        (command.start().expect("the daemon starts"), monitor)
     }
 }
 
@@ -160,11 +174,13 @@ pub struct Daemon {
     /// Its script.
     pub script: PathBuf,
     socket: PathBuf,
-    directory: PathBuf,
     hints: HintPage,
-    _listener: OwnedFd,
+    page: OwnedFd,
+    listener: OwnedFd,
+    setup: Setup,
     monitor: Option<OwnedFd>,
     ended: Option<Ended>,
+    is_last: bool,
 }
 
 impl Daemon {
@@ -173,48 +189,68 @@ impl Daemon {
         Setup::new(python, script).start()
     }
 
+    /// Starts the process that is to follow this one, on the same socket.
+    pub fn successor(&mut self) -> Daemon {
+        let mut setup = self.setup.clone();
+        setup.config.slot += 1;
+        let (pid, monitor) = setup.spawn(self.listener.as_fd(), self.page.as_fd());
+        self.is_last = false;
+        Daemon {
+            pid,
+            script: self.script.clone(),
+            socket: self.socket.clone(),
+            hints: HintPage::map_read_only(self.page.as_fd()).expect("the hint page maps"),
+            page: self.page.try_clone().expect("a descriptor"),
+            listener: self.listener.try_clone().expect("a descriptor"),
+            setup,
+            monitor: Some(monitor),
+            ended: None,
+            is_last: true,
+        }
+    }
+
     /// A new connection.
     pub fn connect(&self) -> Child {
-        let socket = socket::connect(&self.socket, PATIENCE).expect("the listener takes us");
-        Child::new(socket, &self.script)
+        self.connector()()
+    }
+
+    /// Makes connections to this process and its successors, on any thread.
+    pub fn connector(&self) -> impl Fn() -> Child + Sync + use<> {
+        let (path, script) = (self.socket.clone(), self.script.clone());
+        move || {
+            let socket = socket::connect(&path, PATIENCE).expect("the listener takes us");
+            Child::new(socket, &script)
+        }
     }
 
     /// Requests it says it runs.
     pub fn active(&self) -> u32 {
-        self.hints
-            .slot(0)
-            .expect("a row")
-            .active
-            .load(Ordering::Relaxed)
+        self.row().active.load(Ordering::Relaxed)
     }
 
     /// Requests it says it can run: 0 unless it serves.
     pub fn threads(&self) -> u32 {
-        self.hints
-            .slot(0)
-            .expect("a row")
-            .threads
-            .load(Ordering::Relaxed)
+        self.row().threads.load(Ordering::Relaxed)
     }
 
     /// Requests it says it has ended.
     pub fn served(&self) -> u64 {
-        self.hints
-            .slot(0)
-            .expect("a row")
-            .served
-            .load(Ordering::Relaxed)
+        self.row().served.load(Ordering::Relaxed)
+    }
+
+    fn row(&self) -> &Slot {
+        self.hints.slot(self.setup.config.slot).expect("a row")
     }
 
     /// What it wrote to the error log so far.
     pub fn log(&self) -> String {
-        let bytes = fs::read(self.directory.join("log")).unwrap_or_default();
+        let bytes = fs::read(self.setup.directory.join("log")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// A file beside the script.
     pub fn file(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
+        self.setup.directory.join(name)
     }
 
     /// Sends it a signal.
@@ -257,6 +293,8 @@ impl Drop for Daemon {
         if std::thread::panicking() {
             eprintln!("the daemon's log:\n{}", self.log());
         }
-        let _ = fs::remove_dir_all(&self.directory);
+        if self.is_last {
+            let _ = fs::remove_dir_all(&self.setup.directory);
+        }
     }
 }
