@@ -84,6 +84,13 @@ impl Module {
         })
     }
 
+    /// Lets go of the script, which is then freed.
+    fn release(self, python: Python<'_>) {
+        drop(self.names.release(python));
+        drop(self.reload_required.map(|hook| hook.release(python)));
+        drop(self.module.release(python));
+    }
+
     /// The object with this name in the script, if there is one.
     pub fn callable<'p>(
         &self,
@@ -217,15 +224,21 @@ impl Script {
             }
             Err(raised) => {
                 let failure = self.log_failure(python, interpreter, raised);
-                let failed = Failed {
+                // A file that could not be read has left no traces: try again.
+                let executed = failure != Failure::ScriptMissing;
+                let at = Instant::now();
+                let failed = executed.then_some(Failed {
                     failure,
                     modified,
-                    at: Instant::now(),
-                };
+                    at,
+                });
                 *self.state.lock() = State {
                     loaded: None,
-                    failed: Some(failed),
+                    failed,
                 };
+                if let Some(module) = old.and_then(|old| Arc::into_inner(old.module)) {
+                    module.release(python);
+                }
                 Err(Verdict::Failed(failure))
             }
         }

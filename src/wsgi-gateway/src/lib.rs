@@ -14,6 +14,7 @@ mod extension;
 mod host;
 mod interpreters;
 mod log;
+mod objects;
 mod python;
 mod wsgi;
 

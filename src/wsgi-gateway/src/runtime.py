@@ -11,7 +11,7 @@ import stat
 import sys
 import types
 
-INFO, WARNING = 6, 4
+INFO = 6
 
 
 class LogStream(io.RawIOBase):
@@ -180,7 +180,7 @@ def restrict_signals():
         """Registers nothing: the process's signals belong to the server."""
         caller = sys._getframe(1)
         log_message(
-            WARNING,
+            INFO,
             f"signal handler for signal {int(number)} ignored, asked for at"
             f" {caller.f_code.co_filename}:{caller.f_lineno}",
         )

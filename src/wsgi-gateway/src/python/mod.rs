@@ -11,6 +11,7 @@ mod callback;
 mod error;
 mod initialize;
 mod object;
+mod owned;
 mod text;
 mod types;
 
@@ -18,7 +19,8 @@ pub use attach::{Attached, InterpreterState, Python, adopt_current, end_thread, 
 pub use callback::{Arguments, NO_ARGUMENTS, Receiver, fence_function, fence_method};
 pub use error::{Error, Exception, Raised, restore};
 pub use initialize::{InitializeError, initialize};
-pub use object::{Object, Owned, Stored};
+pub use object::Object;
+pub use owned::{Owned, Stored};
 pub use text::Latin1;
 pub use types::{
     Methods, Slots, keywords_method, new_function, new_instance, new_type, no_keywords_method,

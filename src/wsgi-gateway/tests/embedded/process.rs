@@ -1,7 +1,7 @@
 //! The process side of embedded mode: opening libpython and the gateway, and the Pythons to try.
 
 use std::env;
-use std::ffi::{CString, OsStr, c_void};
+use std::ffi::{CString, c_void};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -31,8 +31,7 @@ pub struct Python {
 impl Python {
     /// A new virtual environment of this Python.
     pub fn virtual_environment(&self) -> PathBuf {
-        let version = self.library.file_name().unwrap_or(OsStr::new("python"));
-        let name = format!("venv-{}-{}", std::process::id(), version.to_string_lossy());
+        let name = format!("venv{}", self.program.to_string_lossy().replace('/', "-"));
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let status = Command::new(&self.program)
             .args(["-m", "venv", "--without-pip", "--clear"])

@@ -1,0 +1,260 @@
+//! What an interpreter holds for the gateway: the Python half, our types, and the names we use.
+//!
+//! Made once in every interpreter by the thread that creates it, with the GIL held. Nothing of it is
+//! shared between interpreters.
+
+use std::ffi::{CStr, CString};
+use std::ptr;
+
+use pyo3::ffi;
+use wsgi_wire::launch::GatewayConfig;
+
+use crate::log::{self, level};
+use crate::python::{
+    Arguments, Exception, Methods, Object, Owned, Python, Raised, Stored, fence_function,
+    keywords_method, new_function,
+};
+use crate::wsgi::environ::OwnKeys;
+use crate::wsgi::{input, start_response};
+
+/// The version that `mod_wsgi.version` tells: the one whose configuration and behaviour we match.
+const MOD_WSGI_VERSION: [u64; 3] = [6, 1, 1];
+
+const RUNTIME: &str = concat!(include_str!("runtime.py"), "\0");
+
+/// What tracebacks call the file of the Python half.
+const RUNTIME_NAME: &CStr = c"<mod_wsgi>";
+
+/// The Python objects that the gateway keeps in an interpreter.
+pub struct Objects {
+    /// The variables of an environ that never change.
+    pub template: Stored,
+    /// The names of the gateway's own variables.
+    pub own_keys: OwnKeys,
+    /// The type of `wsgi.input`.
+    pub input: Stored,
+    /// The type behind `start_response`.
+    pub responder: Stored,
+    /// `mod_wsgi.FileWrapper`.
+    pub file_wrapper: Stored,
+    /// `file_segment` of `runtime.py`.
+    pub file_segment: Stored,
+    /// `load` of `runtime.py`.
+    pub load: Stored,
+    /// `ScriptUnreadable` of `runtime.py`.
+    pub unreadable: Stored,
+    /// The name `close`.
+    pub close: Stored,
+    /// `describe` of `runtime.py`.
+    pub describe: Stored,
+    /// `name_application_group` of `runtime.py`.
+    pub name_application_group: Stored,
+    /// `end` of `runtime.py`.
+    pub end: Stored,
+}
+
+/// Sets the attached interpreter up for the application group `group`: executes the Python half and
+/// makes our types.
+pub fn make(python: Python<'_>, config: &GatewayConfig, group: &[u8]) -> Result<Objects, Raised> {
+    let globals = Owned::dict(python)?;
+    let set = |name: &[u8], value: &Object| {
+        globals.set_dict_item(&*Owned::interned(python, name)?, value)
+    };
+    set(b"SETTINGS", &*settings(python, config, group)?)?;
+    set(
+        b"write_log",
+        &*new_function(python, &LOG_FUNCTIONS.0[0], None)?,
+    )?;
+    set(
+        b"log_message",
+        &*new_function(python, &LOG_FUNCTIONS.0[1], None)?,
+    )?;
+    set(b"__name__", &*Owned::latin1(python, b"mod_wsgi")?)?;
+    set(
+        b"__file__",
+        &*Owned::latin1(python, RUNTIME_NAME.to_bytes())?,
+    )?;
+    execute(python, &globals)?;
+    let stored = |name: &[u8]| -> Result<Stored, Raised> {
+        match globals.dict_item(python, &*Owned::interned(python, name)?)? {
+            Some(found) => Ok(found.store()),
+            None => Err(Exception::Runtime.raise(python, "the Python half is incomplete")),
+        }
+    };
+    Ok(Objects {
+        template: template(python, config, &stored)?.store(),
+        own_keys: OwnKeys::new(python)?,
+        input: input::make_type(python)?.store(),
+        responder: start_response::make_type(python)?.store(),
+        file_wrapper: stored(b"FileWrapper")?,
+        file_segment: stored(b"file_segment")?,
+        load: stored(b"load")?,
+        unreadable: stored(b"ScriptUnreadable")?,
+        close: Owned::interned(python, b"close")?.store(),
+        describe: stored(b"describe")?,
+        name_application_group: stored(b"name_application_group")?,
+        end: stored(b"end")?,
+    })
+}
+
+fn execute(python: Python<'_>, globals: &Owned<'_>) -> Result<(), Raised> {
+    // SAFETY: needs the GIL only; the answer is lent.
+    let builtins = unsafe { ffi::PyEval_GetBuiltins() };
+    // SAFETY: the interpreter owns its builtins.
+    let builtins = unsafe { Object::lend(python, builtins) };
+    globals.set_dict_item(&*Owned::interned(python, b"__builtins__")?, builtins)?;
+    // SAFETY: both strings end with NUL.
+    let code = unsafe {
+        ffi::Py_CompileString(
+            RUNTIME.as_ptr().cast(),
+            RUNTIME_NAME.as_ptr(),
+            ffi::Py_file_input,
+        )
+    };
+    let code = Owned::new(python, code)?;
+    // SAFETY: a code object and a dict, twice.
+    let done = unsafe { ffi::PyEval_EvalCode(code.as_ptr(), globals.as_ptr(), globals.as_ptr()) };
+    Owned::new(python, done).map(drop)
+}
+
+fn version<'p>(python: Python<'p>, parts: &[u64]) -> Result<Owned<'p>, Raised> {
+    let parts: Result<Vec<_>, _> = parts.iter().map(|part| Owned::int(python, *part)).collect();
+    Owned::tuple(python, parts?)
+}
+
+fn apache_version<'p>(python: Python<'p>, config: &GatewayConfig) -> Result<Owned<'p>, Raised> {
+    let parts = [
+        config.apache_major,
+        config.apache_minor,
+        config.apache_patch,
+    ];
+    version(python, &parts.map(u64::from))
+}
+
+fn settings<'p>(
+    python: Python<'p>,
+    config: &GatewayConfig,
+    group: &[u8],
+) -> Result<Owned<'p>, Raised> {
+    let settings = Owned::dict(python)?;
+    let set = |name: &[u8], value: Owned<'_>| {
+        settings.set_dict_item(&*Owned::interned(python, name)?, &value)
+    };
+    set(b"version", version(python, &MOD_WSGI_VERSION)?)?;
+    set(b"apache_version", apache_version(python, config)?)?;
+    set(
+        b"process_group",
+        Owned::latin1(python, &config.process_group)?,
+    )?;
+    set(b"application_group", Owned::latin1(python, group)?)?;
+    set(b"processes", Owned::int(python, config.processes.into())?)?;
+    set(b"threads", Owned::int(python, config.threads.into())?)?;
+    set(b"directory", Owned::path(python, &library_directory())?)?;
+    let home = match &config.home {
+        Some(home) => Owned::path(python, home)?,
+        None => Owned::none(python),
+    };
+    set(b"home", home)?;
+    let directories = Owned::list(python)?;
+    for directory in &config.python_path.0 {
+        directories.append(&*Owned::path(python, directory)?)?;
+    }
+    set(b"python_path", directories)?;
+    Ok(settings)
+}
+
+fn template<'p>(
+    python: Python<'p>,
+    config: &GatewayConfig,
+    stored: &dyn Fn(&[u8]) -> Result<Stored, Raised>,
+) -> Result<Owned<'p>, Raised> {
+    let template = Owned::dict(python)?;
+    let set = |name: &[u8], value: Owned<'_>| {
+        template.set_dict_item(&*Owned::interned(python, name)?, &value)
+    };
+    set(b"wsgi.version", version(python, &[1, 0])?)?;
+    set(
+        b"wsgi.multithread",
+        Owned::bool(python, config.threads > 1)?,
+    )?;
+    set(
+        b"wsgi.multiprocess",
+        Owned::bool(python, config.multiprocess)?,
+    )?;
+    set(b"wsgi.run_once", Owned::bool(python, false)?)?;
+    set(b"wsgi.input_terminated", Owned::bool(python, true)?)?;
+    set(b"wsgi.errors", stored(b"errors")?.release(python))?;
+    set(
+        b"wsgi.file_wrapper",
+        stored(b"FileWrapper")?.release(python),
+    )?;
+    set(b"apache.version", apache_version(python, config)?)?;
+    set(b"mod_wsgi.version", version(python, &MOD_WSGI_VERSION)?)?;
+    Ok(template)
+}
+
+/// The directory of this library's file: what belongs together is installed together.
+fn library_directory() -> Vec<u8> {
+    // SAFETY: all bytes zero are a valid Dl_info.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    let own_address: *const libc::c_void = ptr::from_ref(&LOG_FUNCTIONS).cast();
+    // SAFETY: any address may be asked for; info is writable.
+    if unsafe { libc::dladdr(own_address, &mut info) } == 0 || info.dli_fname.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: dladdr gave the name as a C string that lives while the library is mapped.
+    let file = unsafe { CStr::from_ptr(info.dli_fname) }.to_owned();
+    directory_of(&file)
+}
+
+fn directory_of(file: &CString) -> Vec<u8> {
+    let bytes = file.as_bytes();
+    bytes
+        .iter()
+        .rposition(|byte| *byte == b'/')
+        .map_or(Vec::new(), |end| bytes[..end].to_vec())
+}
+
+static LOG_FUNCTIONS: Methods<2> = Methods([
+    keywords_method(c"write_log", write_log, c"Takes bytes for the error log."),
+    keywords_method(c"log_message", log_message, c"Logs a str with a level."),
+]);
+
+unsafe extern "C" fn write_log(
+    _: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: Python called us with these arguments.
+    unsafe { fence_function((values, count, names), written) }
+}
+
+fn written<'p>(python: Python<'p>, arguments: Arguments<'p>) -> Result<Owned<'p>, Raised> {
+    let [data] = arguments.bind("write_log", ["data"])?;
+    if let Some(bytes) = data.and_then(Object::as_bytes) {
+        log::write(python, bytes);
+    }
+    Ok(Owned::none(python))
+}
+
+unsafe extern "C" fn log_message(
+    _: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: Python called us with these arguments.
+    unsafe { fence_function((values, count, names), logged) }
+}
+
+fn logged<'p>(python: Python<'p>, arguments: Arguments<'p>) -> Result<Owned<'p>, Raised> {
+    if let [Some(level), Some(text)] = arguments.bind("log_message", ["level", "text"])? {
+        let level = level
+            .as_u64(python)
+            .and_then(|level| u8::try_from(level).ok());
+        let text = text.utf8_lossy(python);
+        python.detached(|| log::message(level.unwrap_or(level::INFO), text.as_bytes()));
+    }
+    Ok(Owned::none(python))
+}
