@@ -185,6 +185,8 @@ impl Permit<'_> {
     /// sent: a child that gets them may send its next request at once, and would look for another
     /// process if it still saw this one occupied.
     pub(super) fn announce_release(&self) {
+        // Such a request is worth waiting for a moment again.
+        self.permits.state.lock().saturated = false;
         self.permits.row.update(|slot| {
             slot.active.fetch_sub(1, Ordering::Relaxed);
             slot.served.fetch_add(1, Ordering::Relaxed);
