@@ -9,10 +9,10 @@ use std::sync::OnceLock;
 use pyo3::ffi;
 
 use crate::daemon;
-use crate::python::{Methods, no_keywords_method};
+use crate::python::{Methods, no_arguments_method};
 
 static METHODS: Methods<2> = Methods([
-    no_keywords_method(
+    no_arguments_method(
         c"run_daemon",
         run_daemon,
         c"Serves the process group that descriptor 3 describes; never returns.",

@@ -9,6 +9,9 @@ import io
 import os
 import stat
 import sys
+
+# First imported here, so that a daemon's main thread is what `threading` takes for it.
+import threading
 import types
 
 INFO = 6
@@ -216,11 +219,8 @@ def name_application_group(name):
 
 def join_threads():
     """Waits for the threads of the application that are no daemons, as Python does at its end."""
-    threading = sys.modules.get("threading")
-    if threading is None:
-        return
     # Python would wait for its main thread as well. In a second interpreter that is the request
-    # thread which imported `threading` first, so this one takes its place.
+    # thread which made it, so this one takes its place.
     main = threading._main_thread
     main._ident = threading.get_ident()
     lock = getattr(main, "_tstate_lock", None)

@@ -23,5 +23,5 @@ pub use object::Object;
 pub use owned::{Owned, Stored};
 pub use text::Latin1;
 pub use types::{
-    Methods, Slots, keywords_method, new_function, new_instance, new_type, no_keywords_method,
+    Methods, Slots, keywords_method, new_function, new_instance, new_type, no_arguments_method,
 };

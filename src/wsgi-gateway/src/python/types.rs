@@ -34,7 +34,7 @@ const fn method(
 }
 
 /// A method without arguments but its object (METH_NOARGS).
-pub const fn no_keywords_method(
+pub const fn no_arguments_method(
     name: &'static CStr,
     call: ffi::PyCFunction,
     doc: &'static CStr,

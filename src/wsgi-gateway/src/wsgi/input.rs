@@ -15,7 +15,7 @@ use wsgi_wire::head::Body;
 use crate::call::Call;
 use crate::python::{
     Arguments, Exception, Methods, NO_ARGUMENTS, Object, Owned, Python, Raised, Receiver, Slots,
-    fence_function, fence_method, keywords_method, new_instance, new_type, no_keywords_method,
+    fence_function, fence_method, keywords_method, new_instance, new_type, no_arguments_method,
 };
 
 /// How much is asked of the client at once when the application wants a line or everything, bytes.
@@ -328,7 +328,7 @@ static METHODS: Methods<5> = Methods([
     keywords_method(c"read", read, READ),
     keywords_method(c"readline", readline, READLINE),
     keywords_method(c"readlines", readlines, READLINES),
-    no_keywords_method(c"close", close, CLOSE),
+    no_arguments_method(c"close", close, CLOSE),
     ffi::PyMethodDef::zeroed(),
 ]);
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use wsgi_wire::Failure;
-use wsgi_wire::head::{RequestHead, Value};
+use wsgi_wire::head::RequestHead;
 
 use crate::application::{self, Module, Script};
 use crate::call::Call;
@@ -22,7 +22,7 @@ use crate::interpreters::Interpreter;
 use crate::log::{self, level};
 use crate::python::{Exception, Object, Owned, Python, Raised, new_function, new_instance};
 
-use response::{Output, Stop};
+use response::{Output, Stop, is_head};
 
 /// Memory that a thread uses again for each of its requests.
 #[derive(Default)]
@@ -137,7 +137,13 @@ fn attend(
         Ok(result) => result,
         Err(raised) => return Err(failed(python, request, call, raised)),
     };
-    let output = match response::send(python, request.interpreter, call, &result, body) {
+    let output = match response::send(
+        python,
+        request.interpreter,
+        (call, request.head),
+        &result,
+        body,
+    ) {
         Ok(output) => Ok(output),
         Err(Stop::Raised(raised)) => Err(failed(python, request, call, raised)),
         Err(Stop::Broken(failure)) => Err(broken(python, failure)),
@@ -251,11 +257,4 @@ fn finish(call: &Call, head: &RequestHead<'_>, output: Output, body: &[u8]) -> R
     let line = format!("the response has {sent} of the {declared} bytes of its Content-Length");
     log::message(level::WARNING, line.as_bytes());
     Err(Failure::Incomplete)
-}
-
-/// The response to a HEAD request has no body (RFC 9110 §9.3.2).
-fn is_head(head: &RequestHead<'_>) -> bool {
-    head.environ().any(|(key, value)| {
-        key == b"REQUEST_METHOD" && matches!(value, Value::Latin1(method) if method == b"HEAD")
-    })
 }

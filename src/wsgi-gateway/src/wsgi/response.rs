@@ -6,6 +6,7 @@
 use std::os::fd::BorrowedFd;
 
 use wsgi_wire::Failure;
+use wsgi_wire::head::{RequestHead, Value};
 use wsgi_wire::response::append_header;
 
 use crate::call::Call;
@@ -47,12 +48,12 @@ impl From<Failure> for Stop {
 pub fn send(
     python: Python<'_>,
     interpreter: &Interpreter,
-    call: &Call,
+    (call, head): (&Call, &RequestHead<'_>),
     result: &Object,
     held: &mut Vec<u8>,
 ) -> Result<Output, Stop> {
     if result.is_exact_list() || result.is_exact_tuple() {
-        return send_sequence(python, call, result, held);
+        return send_sequence(python, (call, head), result, held);
     }
     if result.type_ptr()
         == interpreter
@@ -81,7 +82,7 @@ pub fn send(
 /// Content-Length Header").
 fn send_sequence(
     python: Python<'_>,
-    call: &Call,
+    (call, head): (&Call, &RequestHead<'_>),
     items: &Object,
     held: &mut Vec<u8>,
 ) -> Result<Output, Stop> {
@@ -95,7 +96,10 @@ fn send_sequence(
         owned.push(item);
     }
     check_begun(python, call)?;
-    declare_length(call, total);
+    // An application may leave out the body of a response to HEAD, but not its length then.
+    if total > 0 || !is_head(head) {
+        declare_length(call, total);
+    }
     if total <= HELD as u64 && !call.response.lock().head_sent {
         owned
             .iter()
@@ -188,4 +192,11 @@ fn check_begun(python: Python<'_>, call: &Call) -> Result<(), Raised> {
     }
     let message = "response has not been started: start_response() was not called";
     Err(Exception::Runtime.raise(python, message))
+}
+
+/// The response to a HEAD request has no body (RFC 9110 §9.3.2).
+pub fn is_head(head: &RequestHead<'_>) -> bool {
+    head.environ().any(|(key, value)| {
+        key == b"REQUEST_METHOD" && matches!(value, Value::Latin1(method) if method == b"HEAD")
+    })
 }

@@ -70,7 +70,16 @@ impl RequestBuilder {
             callable: b"application",
         };
         let mut builder = HeadBuilder::start(Vec::new(), &target);
-        builder.latin1(b"REQUEST_METHOD", b"GET");
+        for (key, value) in [
+            ("REQUEST_METHOD", "GET"),
+            ("SCRIPT_NAME", ""),
+            ("QUERY_STRING", ""),
+            ("SERVER_NAME", "localhost"),
+            ("SERVER_PORT", "80"),
+            ("SERVER_PROTOCOL", "HTTP/1.1"),
+        ] {
+            builder.latin1(key.as_bytes(), value.as_bytes());
+        }
         builder.latin1(b"PATH_INFO", &self.path);
         builder.path(b"SCRIPT_FILENAME", &self.script);
         builder.latin1(b"mod_wsgi.process_group", b"");

@@ -36,7 +36,7 @@ fn every_python_serves_inside_a_foreign_process() {
 }
 
 const SCRIPT: &str = "
-import atexit, os, sys, threading
+import atexit, gc, os, sys, threading
 executions = globals().get('executions', 0) + 1
 atexit.register(lambda: open(__file__ + '.' + sys.modules['mod_wsgi'].application_group, 'w').close())
 def application(environ, start_response):
@@ -74,6 +74,18 @@ def imports(environ, start_response):
         raise ImportError('cannot load module more than once per process')
     except ImportError as error:
         raise RuntimeError('numpy is broken') from error
+def validated(environ, start_response):
+    from wsgiref.validate import validator
+    def application(environ, start_response):
+        environ['wsgi.input'].readline()
+        environ['wsgi.errors'].write('validated')
+        start_response('200 OK', [('Content-Type', 'text/plain')])
+        return [b'valid']
+    return validator(application)(environ, start_response)
+def blocks(environ, start_response):
+    start_response('200 OK', [])
+    gc.collect()
+    return [str(sys.getallocatedblocks()).encode()]
 def counted(environ, start_response):
     start_response('200 OK', [])
     return [str(executions).encode()]
@@ -112,6 +124,7 @@ fn in_one_process() {
     reloads(&gateway, &script);
     many_threads_and_groups(&gateway, &script);
     measure(&gateway, &script);
+    nothing_is_left_of_a_request(&gateway, &script);
     gateway.stop();
     for group in ["", "first", "second"] {
         let mark = PathBuf::from(format!("{}.{group}", script.display()));
@@ -140,6 +153,14 @@ fn responses(ask: &dyn Fn(&str) -> Outcome) {
     assert_eq!(file.body, SCRIPT.as_bytes()[7..]);
     // Its descriptor would give the compressed bytes.
     assert_eq!(ask("/compressed").body, b"plain text");
+    let valid = ask("/validated");
+    assert_eq!(
+        (valid.code, &*valid.body),
+        (0, &b"valid"[..]),
+        "{:?}",
+        valid.log
+    );
+    assert_eq!(valid.log, ["validated"]);
     let hinted = ask("/hinted");
     assert_eq!((hinted.code, hinted.interim), (0, vec![103]));
     let found = String::from_utf8(ask("/where").body).expect("a path");
@@ -238,4 +259,26 @@ fn measure(gateway: &Gateway, script: &Path) {
         client.ask_again(gateway, &request);
     }
     eprintln!("{:?} for a small request", start.elapsed() / ROUNDS);
+}
+
+fn nothing_is_left_of_a_request(gateway: &Gateway, script: &Path) {
+    let ask = |path: &str| {
+        Client::with_body(b"some\nlines").ask(gateway, &Request::new(script, path).pulled())
+    };
+    let blocks = || -> i64 {
+        let body = String::from_utf8(ask("/blocks").body).expect("digits");
+        body.parse().expect("a number")
+    };
+    let rounds = |count: usize| {
+        for _ in 0..count {
+            for path in ["/hello", "/fails", "/echo", "/hinted", "/file"] {
+                assert!(!ask(path).log.is_empty() || path != "/fails");
+            }
+        }
+    };
+    rounds(50);
+    let before = blocks();
+    rounds(500);
+    let grown = blocks() - before;
+    assert!(grown < 200, "{grown} blocks of memory after 2,500 requests");
 }
