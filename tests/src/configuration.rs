@@ -197,7 +197,8 @@ impl Builder {
         let modules = &apache().modules;
         let mut text = String::from(
             "ServerRoot \"@ROOT@\"\nDefaultRuntimeDir \"@ROOT@/run\"\nPidFile \"@ROOT@/httpd.pid\"\n\
-             ErrorLog \"@ROOT@/error_log\"\nLogLevel info\nServerName localhost\n\
+             ErrorLog \"@ROOT@/error_log\"\n\
+             CoreDumpDirectory \"@STATE@\"\nLogLevel info\nServerName localhost\n\
              Listen 127.0.0.1:@PORT@\nTimeout 20\nMaxKeepAliveRequests 0\n",
         );
         for name in std::iter::once(self.mpm.module()).chain(self.modules.iter().map(|s| &**s)) {

@@ -197,18 +197,25 @@ fn what_does_not_work_yet_is_refused_and_says_so() {
     if only_ours("all of it works there") {
         return;
     }
-    let options = OPTIONS_NOT_YET
-        .iter()
-        .map(|option| format!("WSGIDaemonProcess a {option}"));
     let section = "<WSGIInterpreterOptions application-group=a>\n</WSGIInterpreterOptions>";
-    let lines = NOT_YET.iter().map(|line| (*line).to_owned());
+    let mut lines: Vec<(String, &str)> = vec![(section.to_owned(), "WSGIInterpreterOptions")];
+    for line in NOT_YET {
+        let name = line.split(' ').next().unwrap_or_default();
+        // Those that decide who may enter stand in places only.
+        let access = ["Access", "Auth"].iter().any(|part| name.contains(part));
+        let line = match access || name == "WSGIGroupAuthoritative" {
+            true => format!("<Directory />\n{line}\n</Directory>"),
+            false => (*line).to_owned(),
+        };
+        lines.push((line, name));
+    }
+    for option in OPTIONS_NOT_YET {
+        let name = option.split('=').next().unwrap_or_default();
+        lines.push((format!("WSGIDaemonProcess a {option}"), name));
+    }
     let mut complaints = Vec::new();
-    for line in lines.chain(options).chain([section.to_owned()]) {
+    for (line, name) in lines {
         let (right, said) = with(&line).configtest();
-        let name = line
-            .split([' ', '='])
-            .rfind(|word| word.trim_start_matches('<').starts_with("WSGI") || word.contains('-'));
-        let name = name.unwrap_or_default().trim_start_matches('<');
         if right || !said.contains("not yet supported") || !said.contains(name) {
             complaints.push(format!("{line}: {said}"));
         }

@@ -101,8 +101,7 @@ in_both_modes! {
         let mut server = serving(mode, "length").start();
         server.allow_log("Content-Length");
         let response = server.get("/?20");
-        assert_eq!(response.text(), "0123456789");
-        assert!(!response.whole);
+        assert!(response.status() >= 500 || !response.whole, "{}", response.text());
     }
 
     fn a_content_length_that_is_no_length_is_an_error(mode) {

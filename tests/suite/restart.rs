@@ -137,7 +137,7 @@ fn daemons_end_when_the_parent_is_killed() {
     process::send(server.pid(), libc::SIGKILL);
     // httpd's own children do not end by themselves when their parent is gone.
     for child in others.iter().filter(|p| p.executable.ends_with("apache2")) {
-        child.signal(libc::SIGTERM);
+        child.signal(libc::SIGKILL);
     }
     wait::until_true("no daemon or monitor is left", || {
         process::of_server(0, server.root()).is_empty()
