@@ -70,18 +70,26 @@ pub fn to_process(level: u8, text: &[u8]) {
     }
 }
 
+/// What a thread had to do with the log before a request began on it: usually nothing, but one
+/// request can run inside another (mod_include).
+pub struct Before(Thread);
+
 /// From now on the lines of this thread belong to `call`.
-pub fn begin_request(call: &Arc<Call>) {
-    THREAD.with_borrow_mut(|thread| thread.request = Some(Arc::clone(call)));
+pub fn begin_request(call: &Arc<Call>) -> Before {
+    let during = Thread {
+        request: Some(Arc::clone(call)),
+        partial: Vec::new(),
+    };
+    Before(THREAD.with_borrow_mut(|thread| std::mem::replace(thread, during)))
 }
 
-/// The lines of this thread belong to no request any more; a line without its end is logged. Called
+/// The lines of this thread belong to the request no more; a line without its end is logged. Called
 /// with the GIL released.
-pub fn end_request() {
-    let (request, partial) = THREAD
-        .with_borrow_mut(|thread| (thread.request.take(), std::mem::take(&mut thread.partial)));
+pub fn end_request(before: Before) {
+    let mut ended = THREAD.with_borrow_mut(|thread| std::mem::replace(thread, before.0));
+    let partial = std::mem::take(&mut ended.partial);
     if !partial.is_empty() {
-        deliver(request.as_ref(), level::ERROR, &partial);
+        deliver(ended.request.as_ref(), level::ERROR, &partial);
     }
 }
 

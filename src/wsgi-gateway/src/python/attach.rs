@@ -26,17 +26,25 @@ impl<'p> Python<'p> {
 
     /// Runs `work` with the GIL released, so that other threads can run Python meanwhile.
     ///
-    /// Objects are not `Send`, so `work` cannot touch any.
+    /// Objects are not `Send`, so `work` cannot touch any. It may attach the thread anew: sending to
+    /// Apache can run another request inside (mod_include).
     pub fn detached<R>(self, work: impl FnOnce() -> R + Send) -> R {
-        struct Restore(*mut ffi::PyThreadState);
+        struct Restore {
+            state: *mut ffi::PyThreadState,
+            attached: bool,
+        }
         impl Drop for Restore {
             fn drop(&mut self) {
                 // SAFETY: the state was this thread's current one and nothing is current now.
-                unsafe { ffi::PyEval_RestoreThread(self.0) }
+                unsafe { ffi::PyEval_RestoreThread(self.state) }
+                THREAD.with(|thread| thread.attached.set(self.attached));
             }
         }
-        // SAFETY: self proves that this thread is attached.
-        let _restore = Restore(unsafe { ffi::PyEval_SaveThread() });
+        let _restore = Restore {
+            // SAFETY: self proves that this thread is attached.
+            state: unsafe { ffi::PyEval_SaveThread() },
+            attached: THREAD.with(|thread| thread.attached.replace(false)),
+        };
         work()
     }
 }

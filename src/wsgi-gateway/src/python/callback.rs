@@ -10,18 +10,18 @@ use pyo3::ffi;
 use super::types::payload;
 use super::{Exception, Object, Owned, Python, Raised};
 
-/// Runs the body of a function called by Python: its result becomes a new reference, an exception
-/// becomes null, and a panic becomes RuntimeError.
+/// Runs the body of a function called by Python: its result becomes a new reference, nothing becomes
+/// null (an iterator's end), an exception null with the exception set, and a panic RuntimeError.
 ///
 /// # Safety
 /// Only for the body of a function that Python called on this thread: it makes the token.
-pub unsafe fn fence<'p>(
-    body: impl FnOnce(Python<'p>) -> Result<Owned<'p>, Raised>,
+unsafe fn fence<'p>(
+    body: impl FnOnce(Python<'p>) -> Result<Option<Owned<'p>>, Raised>,
 ) -> *mut ffi::PyObject {
     // SAFETY: Python called us, so this thread is attached until we return.
     let python = unsafe { Python::assume() };
     match catch_unwind(AssertUnwindSafe(|| body(python))) {
-        Ok(Ok(object)) => object.into_ptr(),
+        Ok(Ok(object)) => object.map_or(ptr::null_mut(), Owned::into_ptr),
         Ok(Err(Raised { .. })) => ptr::null_mut(),
         Err(_) => {
             let _ = Exception::Runtime.raise(python, "the WSGI gateway failed; see the error log");
@@ -58,7 +58,7 @@ pub unsafe fn fence_function<'p>(
     body: impl FnOnce(Python<'p>, Arguments<'p>) -> Result<Owned<'p>, Raised>,
 ) -> *mut ffi::PyObject {
     // SAFETY: the caller vouches that Python called us.
-    unsafe { fence(|python| body(python, Arguments { python, raw })) }
+    unsafe { fence(|python| body(python, Arguments { python, raw }).map(Some)) }
 }
 
 /// As [`fence_function`], for a method or slot of a type whose instances hold a `T`.
@@ -79,6 +79,20 @@ pub unsafe fn fence_method<'p, T: 'p>(
     };
     // SAFETY: the caller vouches for the rest.
     unsafe { fence_function(raw, with_receiver) }
+}
+
+/// As [`fence_method`], for the slot `tp_iternext`: nothing is the iterator's end.
+///
+/// # Safety
+/// As for [`fence_method`].
+pub unsafe fn fence_next<'p, T: 'p>(
+    instance: *mut ffi::PyObject,
+    body: impl FnOnce(Python<'p>, &'p T) -> Result<Option<Owned<'p>>, Raised>,
+) -> *mut ffi::PyObject {
+    // SAFETY: Python's frame keeps the instance alive for the call, and the caller vouches for T.
+    let value = unsafe { payload::<T>(instance) };
+    // SAFETY: the caller vouches for the rest.
+    unsafe { fence(|python| body(python, value)) }
 }
 
 /// The arguments of a call.

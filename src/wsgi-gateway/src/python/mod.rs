@@ -16,7 +16,7 @@ mod text;
 mod types;
 
 pub use attach::{Attached, InterpreterState, Python, adopt_current, end_thread, leave_threads};
-pub use callback::{Arguments, NO_ARGUMENTS, Receiver, fence_function, fence_method};
+pub use callback::{Arguments, NO_ARGUMENTS, Receiver, fence_function, fence_method, fence_next};
 pub use error::{Error, Exception, Raised, restore};
 pub use initialize::{InitializeError, initialize};
 pub use object::Object;

@@ -15,7 +15,8 @@ use wsgi_wire::head::Body;
 use crate::call::Call;
 use crate::python::{
     Arguments, Exception, Methods, NO_ARGUMENTS, Object, Owned, Python, Raised, Receiver, Slots,
-    fence_function, fence_method, keywords_method, new_instance, new_type, no_arguments_method,
+    fence_function, fence_method, fence_next, keywords_method, new_instance, new_type,
+    no_arguments_method,
 };
 
 /// How much is asked of the client at once when the application wants a line or everything, bytes.
@@ -271,9 +272,9 @@ macro_rules! reading_method {
             count: ffi::Py_ssize_t,
             names: *mut ffi::PyObject,
         ) -> *mut ffi::PyObject {
-            let body = method(stringify!($function), $read);
+            let arguments = (values, count, names);
             // SAFETY: Python runs this function on an Input object with these arguments.
-            unsafe { fence_method(instance, (values, count, names), body) }
+            unsafe { fence_method(instance, arguments, method(stringify!($function), $read)) }
         }
     };
 }
@@ -302,21 +303,17 @@ fn itself<'p>(
 
 unsafe extern "C" fn next(instance: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: Python runs this slot on an Input object.
-    line_or_end(unsafe { fence_method(instance, NO_ARGUMENTS, method("next", Input::read_line)) })
+    unsafe { fence_next(instance, next_line) }
 }
 
-/// An iterator tells its end by null without an exception: here that is the empty line.
-fn line_or_end(line: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    if line.is_null() {
-        return line;
+/// The next line; nothing at the body's end.
+fn next_line<'p>(python: Python<'p>, input: &Input) -> Result<Option<Owned<'p>>, Raised> {
+    if input.call.has_ended() {
+        return Err(raise(python, &Refusal::Ended));
     }
-    // SAFETY: read_line gave a bytes object.
-    if unsafe { ffi::PyBytes_Size(line) } > 0 {
-        return line;
-    }
-    // SAFETY: the reference is ours.
-    unsafe { ffi::Py_DecRef(line) };
-    std::ptr::null_mut()
+    let line = input.read_line(python, None)?;
+    let at_end = line.as_bytes().is_none_or(<[u8]>::is_empty);
+    Ok((!at_end).then_some(line))
 }
 
 const READ: &CStr = c"Reads at most size bytes of the body, all of it without a size.";

@@ -63,6 +63,7 @@ pub struct Session<'e> {
     call: Arc<Call>,
     exchange: &'e Arc<dyn Exchange>,
     body: Vec<u8>,
+    log: Option<log::Before>,
 }
 
 impl<'e> Session<'e> {
@@ -70,11 +71,12 @@ impl<'e> Session<'e> {
     pub fn begin(exchange: &'e Arc<dyn Exchange>) -> Self {
         let scratch = SCRATCH.with(|scratch| std::mem::take(&mut *scratch.borrow_mut()));
         let call = Call::new(exchange, scratch.head);
-        log::begin_request(&call);
+        let log = Some(log::begin_request(&call));
         Session {
             call,
             exchange,
             body: scratch.body,
+            log,
         }
     }
 
@@ -100,7 +102,9 @@ impl<'e> Session<'e> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        log::end_request();
+        if let Some(before) = self.log.take() {
+            log::end_request(before);
+        }
         let mut scratch = Scratch {
             head: self.call.end(),
             body: std::mem::take(&mut self.body),

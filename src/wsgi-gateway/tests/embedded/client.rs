@@ -129,6 +129,7 @@ pub struct Client {
     body: Vec<u8>,
     taken: usize,
     failure: Option<Failure>,
+    inside: Option<(Gateway, RequestBuilder)>,
     outcome: Outcome,
 }
 
@@ -150,6 +151,14 @@ impl Client {
     pub fn failing(failure: Failure) -> Self {
         Client {
             failure: Some(failure),
+            ..Client::default()
+        }
+    }
+
+    /// A client whose first data sets off another request on the same thread, as mod_include does.
+    pub fn with_request_inside(gateway: &Gateway, request: RequestBuilder) -> Self {
+        Client {
+            inside: Some((*gateway, request)),
             ..Client::default()
         }
     }
@@ -231,6 +240,11 @@ unsafe extern "C" fn send_head(context: *mut c_void, head: Bytes) -> u8 {
 unsafe extern "C" fn send_data(context: *mut c_void, data: Bytes, _: c_int) -> u8 {
     // SAFETY: called by the gateway during serve.
     let client = unsafe { client(context) };
+    if let Some((gateway, request)) = client.inside.take() {
+        let inside = Client::new().ask(&gateway, &request);
+        assert_eq!(inside.code, 0, "{:?}", inside.log);
+        client.outcome.body.extend(inside.body);
+    }
     // SAFETY: lent for this call.
     client
         .outcome

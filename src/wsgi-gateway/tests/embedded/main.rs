@@ -86,6 +86,11 @@ def blocks(environ, start_response):
     start_response('200 OK', [])
     gc.collect()
     return [str(sys.getallocatedblocks()).encode()]
+def outer(environ, start_response):
+    start_response('200 OK', [])
+    print('before', end='')
+    yield b'outer'
+    print(' and after')
 def counted(environ, start_response):
     start_response('200 OK', [])
     return [str(executions).encode()]
@@ -121,6 +126,7 @@ fn in_one_process() {
     responses(&ask);
     failures(&ask);
     bodies(&gateway, &script);
+    requests_inside_requests(&gateway, &script);
     reloads(&gateway, &script);
     many_threads_and_groups(&gateway, &script);
     measure(&gateway, &script);
@@ -205,6 +211,16 @@ fn bodies(gateway: &Gateway, script: &Path) {
     let gone = gone.ask(gateway, &Request::new(script, "/echo").pulled());
     assert_eq!(gone.code, Failure::ClientGone as u8);
     assert!(gone.log.is_empty(), "{:?}", gone.log);
+}
+
+fn requests_inside_requests(gateway: &Gateway, script: &Path) {
+    for group in ["", "first"] {
+        let inner = Request::new(script, "/outer").group(group);
+        let client = Client::with_request_inside(gateway, inner);
+        let outer = client.ask(gateway, &Request::new(script, "/outer"));
+        assert_eq!((outer.code, &*outer.body), (0, &b"outerouter"[..]));
+        assert_eq!(outer.log, ["before and after"]);
+    }
 }
 
 fn reloads(gateway: &Gateway, script: &Path) {

@@ -132,6 +132,7 @@ fn open(path: &Path, flags: i32) -> *mut c_void {
 }
 
 /// The gateway, started.
+#[derive(Clone, Copy)]
 pub struct Gateway(&'static GatewayTable);
 
 impl Gateway {
