@@ -156,7 +156,7 @@ fn add_own(head: &mut HeadBuilder, request: Request<'_>, selection: &Selection<'
         request.handler().unwrap_or_default(),
     );
     head.latin1(b"mod_wsgi.handler_script", b"");
-    head.latin1(b"mod_wsgi.listener_host", b"");
+    head.latin1(b"mod_wsgi.listener_host", request.listener_host());
     head.latin1(
         b"mod_wsgi.listener_port",
         Decimal::new(request.local_port().into()).bytes(),

@@ -182,9 +182,11 @@ impl<'r> Response<'r> {
     }
 
     /// Ends a response that cannot become whole: an error page if the client has seen nothing yet,
-    /// else the connection breaks off so that it does not take a part for the whole.
-    pub fn fail(&mut self, status: u16) -> Status {
-        if !self.passed {
+    /// else the connection breaks off so that it does not take a part for the whole. An application
+    /// that failed in the middle has said what it said: its part is sent in any case.
+    pub fn fail(&mut self, failure: Option<Failure>, status: u16) -> Status {
+        let cut = failure == Some(Failure::Incomplete) && self.begun;
+        if !self.passed && !cut {
             self.brigade.clear();
             self.request.set_status(200, None);
             return Status::http(status);

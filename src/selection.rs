@@ -60,10 +60,18 @@ pub fn select<'r>(
 
 /// SCRIPT_NAME and PATH_INFO: the path up to and after the script, runs of slashes made one.
 pub fn script_and_path<'r>(request: Request<'r>) -> (Cow<'r, [u8]>, Cow<'r, [u8]>) {
-    let uri = request.uri().unwrap_or_default();
-    let path_info = request.path_info().unwrap_or_default();
-    let script_name = uri.strip_suffix(path_info).unwrap_or(uri);
-    (collapse(script_name), collapse(path_info))
+    // httpd has collapsed the slashes of what follows the script, but not those of the URI.
+    let uri = collapse(request.uri().unwrap_or_default());
+    let path_info = collapse(request.path_info().unwrap_or_default());
+    let kept = uri.strip_suffix(&*path_info).map_or(uri.len(), <[u8]>::len);
+    let script_name = match uri {
+        Cow::Borrowed(uri) => Cow::Borrowed(&uri[..kept]),
+        Cow::Owned(mut uri) => {
+            uri.truncate(kept);
+            Cow::Owned(uri)
+        }
+    };
+    (script_name, path_info)
 }
 
 /// The tokens' values in a request.

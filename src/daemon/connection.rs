@@ -6,7 +6,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wsgi_unix::hints::HintPage;
 use wsgi_unix::socket;
@@ -21,6 +21,8 @@ pub struct Connection {
     pub peer: Option<Peer>,
     /// Whether it carried a request before.
     pub reused: bool,
+    /// Whether anything came over it; until then it may wait in a queue that nobody serves.
+    pub answered: bool,
 }
 
 /// The process at the other end.
@@ -49,10 +51,7 @@ impl Group {
             return Ok(connection);
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let timed_out = || DaemonError::Queue {
-            group: self.display_name(),
-            waited: self.connect_timeout,
-        };
+        let timed_out = || self.queue_error();
         if left.is_zero() {
             return Err(timed_out());
         }
@@ -64,23 +63,49 @@ impl Group {
                 source,
             },
         })?;
-        self.set_timeouts(fd.as_fd())?;
-        Ok(Connection {
+        let connection = Connection {
             fd,
             peer: None,
             reused: false,
-        })
+            answered: false,
+        };
+        let first_wait = self.connect_timeout.min(self.socket_timeout);
+        self.set_patience(&connection, first_wait)?;
+        Ok(connection)
     }
 
-    fn set_timeouts(&self, fd: BorrowedFd<'_>) -> Result<(), DaemonError> {
-        let timeout = Some(self.socket_timeout);
-        socket::set_receive_timeout(fd, timeout)
-            .and_then(|()| socket::set_send_timeout(fd, timeout))
+    /// No daemon took the request within connect-timeout.
+    pub(super) fn queue_error(&self) -> DaemonError {
+        DaemonError::Queue {
+            group: self.display_name(),
+            waited: self.connect_timeout,
+        }
+    }
+
+    /// Sets how long the daemon may be silent from now on.
+    pub(super) fn set_patience(
+        &self,
+        connection: &Connection,
+        timeout: Duration,
+    ) -> Result<(), DaemonError> {
+        let fd = connection.as_fd();
+        socket::set_receive_timeout(fd, Some(timeout))
+            .and_then(|()| socket::set_send_timeout(fd, Some(timeout)))
             .map_err(|source| DaemonError::Socket {
                 group: self.display_name(),
                 pid: 0,
                 source,
             })
+    }
+
+    /// Whether no process of the group serves: none has started, or all have died.
+    pub(super) fn is_deserted(&self) -> bool {
+        let Some(page) = self.hint_page() else {
+            return false;
+        };
+        (0..page.slots())
+            .filter_map(|index| page.slot(index))
+            .all(|slot| !slot.is_open())
     }
 
     /// The idle connection used last whose process has a free thread: last in, first out keeps few

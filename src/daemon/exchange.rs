@@ -83,7 +83,7 @@ impl<'x> Exchange<'x> {
 
     /// Runs it to its end.
     pub fn run(&mut self, head: &EncodedHead, body: &mut RequestBody<'_>) -> Outcome {
-        let Some(connection) = self.connection.take() else {
+        let Some(mut connection) = self.connection.take() else {
             return Outcome::NotStarted { reused: false };
         };
         if let Err(error) = send_head(&connection, head) {
@@ -94,8 +94,20 @@ impl<'x> Exchange<'x> {
         loop {
             let step = match frames.next(&connection, wait) {
                 Ok(step) => step,
-                Err(error) => return self.lost(error, connection.reused),
+                Err(error) => match self.wait_on(error, &mut connection) {
+                    Ok(()) => continue,
+                    Err(outcome) => return outcome,
+                },
             };
+            if !connection.answered {
+                connection.answered = true;
+                if let Err(error) = self
+                    .group
+                    .set_patience(&connection, self.group.socket_timeout)
+                {
+                    return Outcome::Failed(error);
+                }
+            }
             wait = Wait::No;
             let next = match step {
                 Step::Nothing => {
@@ -125,10 +137,34 @@ impl<'x> Exchange<'x> {
         }
     }
 
+    /// A queue may be long, so silence before the first message means nothing while a process of
+    /// the group serves: the rest of socket-timeout is waited. While none does, nobody will come.
+    fn wait_on(&self, error: FrameError, connection: &mut Connection) -> Result<(), Outcome> {
+        let group = self.group;
+        if !error.is_timeout() || connection.answered {
+            return Err(self.lost(error, connection.reused));
+        }
+        if group.is_deserted() {
+            return Err(Outcome::Failed(group.queue_error()));
+        }
+        let rest = group.socket_timeout.saturating_sub(group.connect_timeout);
+        if rest.is_zero() {
+            return Err(self.lost(error, connection.reused));
+        }
+        connection.answered = true;
+        group
+            .set_patience(connection, rest)
+            .map_err(Outcome::Failed)
+    }
+
     /// Ends the response of a failed attempt: an error for the dispatcher if the client has seen
     /// nothing, else a broken-off response.
     pub fn fail(&mut self, error: DaemonError) -> Result<Status, DaemonError> {
-        let status = self.response.fail(error.status());
+        let failure = match error {
+            DaemonError::Gateway(failure) => Some(failure),
+            _ => None,
+        };
+        let status = self.response.fail(failure, error.status());
         if status == Status::OK {
             crate::dispatch::log_daemon_error(self.request, &error);
             return Ok(status);

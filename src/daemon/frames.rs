@@ -40,6 +40,14 @@ impl From<WireError> for FrameError {
     }
 }
 
+impl FrameError {
+    /// Whether the daemon was silent for as long as it may be.
+    pub fn is_timeout(&self) -> bool {
+        use io::ErrorKind::{TimedOut, WouldBlock};
+        matches!(self, FrameError::Socket(error) if matches!(error.kind(), TimedOut | WouldBlock))
+    }
+}
+
 /// One step of a conversation.
 #[derive(Debug)]
 pub enum Step<'a> {

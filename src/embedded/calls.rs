@@ -61,7 +61,7 @@ impl<'c, 'r> Conversation<'c, 'r> {
             return Ok(self.response.finish());
         }
         let failure = Failure::try_from(code).unwrap_or(Failure::Internal);
-        let status = self.response.fail(failure.status());
+        let status = self.response.fail(Some(failure), failure.status());
         if status == Status::OK {
             Ok(status)
         } else {

@@ -185,9 +185,17 @@ impl<'r> Request<'r> {
         field!(self.raw, expecting_100) != 0
     }
 
-    /// The client gets no `100 Continue` any more: the final status is on its way.
+    /// The client gets no `100 Continue` any more: the final status is on its way. It may send its
+    /// body or not (RFC 9110 §10.1.1), so what follows on the connection cannot be understood.
     pub fn drop_expectation(self) {
-        set_field!(self.raw, expecting_100 = 0);
+        if self.expects_continue() {
+            set_field!(self.raw, expecting_100 = 0);
+            let connection = field!(self.raw, connection);
+            set_field!(
+                connection,
+                keepalive = ffi::ap_conn_keepalive_e_AP_CONN_CLOSE
+            );
+        }
     }
 
     /// Reads the body to its end and drops it.
@@ -370,6 +378,14 @@ impl<'r> Request<'r> {
     pub fn local_port(self) -> u16 {
         let connection = field!(self.raw, connection);
         field!(field!(connection, local_addr), port)
+    }
+
+    /// The address as Listen names it; empty for every address.
+    pub fn listener_host(self) -> &'r [u8] {
+        let connection = field!(self.raw, connection);
+        let name = field!(field!(connection, local_addr), hostname);
+        // SAFETY: a string of the listener's or the connection's pool, or null.
+        unsafe { c_bytes(name) }.unwrap_or_default()
     }
 
     /// The client's port.

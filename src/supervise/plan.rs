@@ -43,14 +43,16 @@ pub enum PlanError {
     },
     /// Another user needs root.
     #[error(
-        "WSGIDaemonProcess {group}: option '{option}' names somebody else than the user who \
-         starts httpd, which takes root"
+        "WSGIDaemonProcess {group}: {option}={value} is somebody else than the user who starts \
+         httpd, which takes root"
     )]
     NeedsRoot {
         /// The group.
         group: String,
         /// `user` or `group`.
         option: &'static str,
+        /// The option's value.
+        value: String,
     },
     /// The accounts cannot be read.
     #[error("WSGIDaemonProcess {group}: the accounts cannot be read: {source}")]
@@ -255,15 +257,19 @@ fn identity(options: &DaemonOptions) -> Result<Option<Identity>, PlanError> {
         .transpose()?;
     if !accounts::is_root() {
         if user.is_some_and(|account| account.uid != accounts::own_uid()) {
+            let value = options.user.as_deref().map(text).unwrap_or_default();
             return Err(PlanError::NeedsRoot {
                 group: group(),
                 option: "user",
+                value,
             });
         }
         if gid.is_some_and(|gid| gid != accounts::own_gid()) {
+            let value = options.group.as_deref().map(text).unwrap_or_default();
             return Err(PlanError::NeedsRoot {
                 group: group(),
                 option: "group",
+                value,
             });
         }
         return Ok(None);
