@@ -85,8 +85,10 @@ pub struct Launched {
 pub struct GroupDescriptors {
     /// The listening socket, whose queue is the group's.
     pub listener: OwnedFd,
-    /// The page on which daemons show how busy they are; never read here.
+    /// The page on which daemons show how busy they are.
     pub hints: OwnedFd,
+    /// The same page, to clear the row of a process that has ended; never read here.
+    pub page: HintPage,
 }
 
 /// Takes over and checks everything.
@@ -174,11 +176,14 @@ fn take_group(spec: &GroupSpec) -> Result<GroupDescriptors, ConfigError> {
         Ok(true) => {}
         other => return Err(listener_error(other.err())),
     }
-    match HintPage::map_read_only(hints.as_fd()) {
-        Ok(page) if page.slots() >= slots => {}
-        other => return Err(hints_error(other.err())),
+    match HintPage::map(hints.as_fd()) {
+        Ok(page) if page.slots() >= slots => Ok(GroupDescriptors {
+            listener,
+            hints,
+            page,
+        }),
+        other => Err(hints_error(other.err())),
     }
-    Ok(GroupDescriptors { listener, hints })
 }
 
 fn take_number(number: u32) -> io::Result<OwnedFd> {

@@ -114,16 +114,19 @@ impl Group {
     /// anybody else's: what is left in it is ended now. Only a daemon that was replaced as planned
     /// leaves behind what its application started, as if it had lived on.
     pub fn take_end(&mut self, pid: i32, ended: Ended, now: Instant) -> io::Result<bool> {
-        let mine = self
-            .members
-            .iter_mut()
-            .find_map(|member| match member.state {
-                State::Running { pid: own, since } if own == pid => Some((member, since)),
+        let mine = (0u32..)
+            .zip(&mut self.members)
+            .find_map(|(slot, member)| match member.state {
+                State::Running { pid: own, since } if own == pid => Some((slot, member, since)),
                 _ => None,
             });
-        let Some((member, since)) = mine else {
+        let Some((slot, member, since)) = mine else {
             return Ok(false);
         };
+        // Children wait for a process that is there, not for one that was.
+        if let Some(row) = self.descriptors.page.slot(slot) {
+            row.clear();
+        }
         let lived = now.saturating_duration_since(since);
         let death = Death::of(ended, lived);
         let draining = self.drained_by.is_some();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use wsgi_unix::process::Ended;
+use wsgi_wire::launch::REPLACED_STATUS;
 
 /// The pause after the second death in a row; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -13,14 +14,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A process that lived so long was well: the next death counts as the first again.
 const CALM: Duration = Duration::from_secs(60);
 
-/// A process that exits by itself before this was not replaced, it failed: otherwise a script that
+/// A process that exits with status 0 before this has failed: otherwise a script that
 /// ends its process with status 0 would have us start processes without a pause.
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
 /// How a daemon's life ended, as far as its successor is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Death {
-    /// It exited with status 0, as it does when its script has changed or could not be loaded.
+    /// It asked to be replaced, or ended in order when somebody told it to.
     Planned,
     /// Anything else.
     Failed,
@@ -30,6 +31,7 @@ impl Death {
     /// Judges how a process ended that lived so long.
     pub fn of(ended: Ended, lived: Duration) -> Death {
         match ended {
+            Ended::Exit(REPLACED_STATUS) => Death::Planned,
             Ended::Exit(0) if lived >= SHORTEST_LIFE => Death::Planned,
             _ => Death::Failed,
         }
@@ -101,6 +103,10 @@ mod tests {
     fn status_0_is_planned_unless_it_comes_too_soon() {
         assert_eq!(Death::of(Ended::Exit(0), SHORTEST_LIFE), Death::Planned);
         assert_eq!(Death::of(Ended::Exit(0), BRIEF), Death::Failed);
+        assert_eq!(
+            Death::of(Ended::Exit(REPLACED_STATUS), BRIEF),
+            Death::Planned
+        );
         assert_eq!(Death::of(Ended::Exit(1), CALM), Death::Failed);
         assert_eq!(Death::of(Ended::Signal(9), CALM), Death::Failed);
     }

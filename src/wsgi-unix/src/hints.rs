@@ -1,7 +1,8 @@
 //! The page on which a group's daemons show how busy they are.
 //!
-//! Made by httpd's parent, written by daemons (each its own slot, with relaxed atomics), read by
-//! Apache children on their request threads. It is a hint and never more: any daemon of the group
+//! Made by httpd's parent, written by daemons (each its own slot, with relaxed atomics) and by the
+//! monitor (which clears the slot of a daemon that ended), read by Apache children on their request
+//! threads. It is a hint and never more: any daemon of the group
 //! can write any value into any slot, so no reader may index, signal or trust by it.
 
 use std::fs::File;
@@ -37,6 +38,18 @@ impl Slot {
     /// Whether a request sent now would probably find a free thread.
     pub fn has_room(&self) -> bool {
         self.active.load(Ordering::Relaxed) < self.threads.load(Ordering::Relaxed)
+    }
+
+    /// Whether a process serves in this slot.
+    pub fn is_open(&self) -> bool {
+        self.threads.load(Ordering::Relaxed) > 0
+    }
+
+    /// No process is there any more.
+    pub fn clear(&self) {
+        self.threads.store(0, Ordering::Relaxed);
+        self.active.store(0, Ordering::Relaxed);
+        self.pid.store(0, Ordering::Relaxed);
     }
 }
 

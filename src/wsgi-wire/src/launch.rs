@@ -38,6 +38,10 @@ pub mod daemon_fd {
 /// stops, so it serves its children until they are gone and then ends its daemons.
 pub const RETIRE: u8 = b'R';
 
+/// The exit status of a daemon that ends to be replaced: its script changed or could not be loaded,
+/// or somebody asked for it. Far from what applications end with by accident.
+pub const REPLACED_STATUS: i32 = 87;
+
 /// A field that has one encoding.
 pub trait Field: Sized {
     /// Appends the field.

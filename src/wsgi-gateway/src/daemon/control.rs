@@ -13,7 +13,7 @@ use wsgi_unix::epoll::{Epoll, Event, Interest, Wake};
 use wsgi_unix::log::{self, Level};
 use wsgi_unix::process;
 use wsgi_unix::signals::{self, Arrivals};
-use wsgi_wire::launch::DaemonConfig;
+use wsgi_wire::launch::{DaemonConfig, REPLACED_STATUS};
 
 use super::service::Service;
 use super::start::DaemonStartError;
@@ -28,7 +28,7 @@ const UNBOUNDED_EXIT_FUNCTIONS: Duration = Duration::from_secs(60);
 /// The time idle threads have to let go of Python; they need it only when something holds the GIL.
 const DISMISSAL: Duration = Duration::from_millis(500);
 
-/// The exit status that asks the monitor for a new process without delay.
+/// The exit status of a process that was told to end.
 const ORDERLY: i32 = 0;
 
 /// The exit status of a process that could not do its work.
@@ -219,7 +219,7 @@ impl<'s> Control<'s> {
             true => None,
             false => after(self.config.graceful_timeout.saturating_add(shutdown)),
         };
-        self.begin(deadline, ORDERLY, reason);
+        self.begin(deadline, REPLACED_STATUS, reason);
     }
 
     fn begin(&mut self, deadline: Option<Instant>, status: i32, reason: &str) {
