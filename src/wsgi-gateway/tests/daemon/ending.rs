@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use wsgi_unix::process::Ended;
 use wsgi_wire::head::Body;
+use wsgi_wire::launch::REPLACED_STATUS;
 
 use super::harness::{
     Child, Daemon, Message, Request, Setup, each_python, newest_python, wait_until,
@@ -91,7 +92,7 @@ fn sigusr1_and_the_monitors_end_wait_for_running_requests() {
         assert!(daemon.is_running());
         running.send_body(b"");
         assert!(running.collect(&[]).is_whole());
-        assert_eq!(daemon.ended(), Ended::Exit(0));
+        assert_eq!(daemon.ended(), Ended::Exit(REPLACED_STATUS));
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use wsgi_unix::process::Ended;
 use wsgi_wire::Failure;
+use wsgi_wire::launch::REPLACED_STATUS;
 
 use super::harness::{Daemon, Message, Request, Setup, each_python, newest_python, wait_until};
 use super::script;
@@ -35,7 +36,7 @@ fn a_changed_script_is_answered_with_retry_and_the_process_ends_in_order() {
         touch(&daemon.script);
         let answer = child.ask(&Request::get("/hello"));
         assert!(matches!(answer.end, Some(Message::Retry)), "{answer:?}");
-        assert_eq!(daemon.ended(), Ended::Exit(0));
+        assert_eq!(daemon.ended(), Ended::Exit(REPLACED_STATUS));
     });
 }
 
@@ -64,7 +65,7 @@ fn a_script_that_raises_is_logged_and_its_process_replaced_when_it_is_mended() {
         rewrite(&daemon.script, &script(""));
         let answer = child.ask(&Request::get("/hello"));
         assert!(matches!(answer.end, Some(Message::Retry)), "{answer:?}");
-        assert_eq!(daemon.ended(), Ended::Exit(0));
+        assert_eq!(daemon.ended(), Ended::Exit(REPLACED_STATUS));
     });
 }
 
