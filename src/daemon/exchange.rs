@@ -57,6 +57,8 @@ pub struct Exchange<'x> {
     connection: Option<Connection>,
     peer: Option<Peer>,
     started: bool,
+    /// connect-timeout has passed without a message, and somebody serves.
+    queued_long: bool,
     out: Vec<u8>,
 }
 
@@ -77,6 +79,7 @@ impl<'x> Exchange<'x> {
             peer: connection.peer,
             connection: Some(connection),
             started: false,
+            queued_long: false,
             out: Vec::new(),
         }
     }
@@ -94,7 +97,7 @@ impl<'x> Exchange<'x> {
         loop {
             let step = match frames.next(&connection, wait) {
                 Ok(step) => step,
-                Err(error) => match self.wait_on(error, &mut connection) {
+                Err(error) => match self.wait_on(error, &connection) {
                     Ok(()) => continue,
                     Err(outcome) => return outcome,
                 },
@@ -139,9 +142,9 @@ impl<'x> Exchange<'x> {
 
     /// A queue may be long, so silence before the first message means nothing while a process of
     /// the group serves: the rest of socket-timeout is waited. While none does, nobody will come.
-    fn wait_on(&self, error: FrameError, connection: &mut Connection) -> Result<(), Outcome> {
+    fn wait_on(&mut self, error: FrameError, connection: &Connection) -> Result<(), Outcome> {
         let group = self.group;
-        if !error.is_timeout() || connection.answered {
+        if !error.is_timeout() || connection.answered || self.queued_long {
             return Err(self.lost(error, connection.reused));
         }
         if group.is_deserted() {
@@ -151,7 +154,7 @@ impl<'x> Exchange<'x> {
         if rest.is_zero() {
             return Err(self.lost(error, connection.reused));
         }
-        connection.answered = true;
+        self.queued_long = true;
         group
             .set_patience(connection, rest)
             .map_err(Outcome::Failed)
