@@ -191,10 +191,10 @@ impl<'r> Response<'r> {
             self.request.set_status(200, None);
             return Status::http(status);
         }
+        self.request.close_connection();
         // The header filter would answer with a page if it met the error before the headers.
         self.brigade.append_flush();
         let _ = self.pass();
-        self.request.close_connection();
         // By this status the chunk filter knows to withhold the last chunk (httpd, http_filters.c).
         self.brigade.append_error(502);
         self.brigade.append_end();
