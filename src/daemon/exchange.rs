@@ -4,10 +4,10 @@
 //! Runs in a child's request thread. What a daemon sends is checked before it reaches the client:
 //! a daemon is somebody else's code.
 
-use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 
+use wsgi_unix::file;
 use wsgi_unix::socket::{self, Wait};
 use wsgi_wire::Failure;
 use wsgi_wire::frame::{HEADER_BYTES, Header};
@@ -241,10 +241,9 @@ impl<'x> Exchange<'x> {
         let Some(descriptor) = descriptor else {
             return Next::Stop(self.protocol(WireError::Short("file descriptor")));
         };
-        let file = File::from(descriptor);
-        let length = match file.metadata() {
-            Ok(metadata) if metadata.is_file() => metadata.len(),
-            Ok(_) => return Next::Stop(self.protocol(WireError::Short("regular file"))),
+        let length = match file::sendable_length(descriptor.as_fd()) {
+            Ok(Some(length)) => length,
+            Ok(None) => return Next::Stop(self.protocol(WireError::Short("regular file"))),
             Err(source) => return Next::Stop(Outcome::Failed(self.socket_error(source))),
         };
         let available = length.saturating_sub(segment.offset);
@@ -253,7 +252,7 @@ impl<'x> Exchange<'x> {
             let failure = Failure::Incomplete;
             return Next::Stop(Outcome::Failed(DaemonError::Gateway(failure)));
         }
-        self.client(|response| response.file(file.into(), segment.offset, count))
+        self.client(|response| response.file(descriptor, segment.offset, count))
     }
 
     /// Answers one `BodyWanted` with exactly one message.

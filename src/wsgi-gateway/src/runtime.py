@@ -7,7 +7,6 @@ application's start waits for it.
 
 import io
 import os
-import stat
 import sys
 
 # First imported here, so that a daemon's main thread is what `threading` takes for it.
@@ -59,8 +58,8 @@ FileWrapper.__module__ = "mod_wsgi"
 
 
 def file_segment(wrapper):
-    """The descriptor, offset and length that stand for the wrapped object, or None when only its
-    read() knows what it holds."""
+    """The descriptor and offset that stand for the wrapped object, or None when only its read()
+    knows what it holds."""
     filelike = wrapper.filelike
     # These have the descriptor of a compressed file and the position in the plain one.
     if isinstance(filelike, io.TextIOBase) or any(
@@ -70,14 +69,11 @@ def file_segment(wrapper):
     try:
         descriptor = filelike.fileno()
         offset = filelike.tell()
-        status = os.fstat(descriptor)
     except Exception:
         return None
     if type(descriptor) is not int or type(offset) is not int or offset < 0:
         return None
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    return descriptor, offset, max(status.st_size - offset, 0)
+    return descriptor, offset
 
 
 class ScriptUnreadable(Exception):

@@ -5,7 +5,8 @@
 //! otherwise. It knows neither Apache nor Python nor the messages that cross its sockets, takes
 //! no decision and writes no log line of its own accord.
 //!
-//! * [`socket`], [`pipe`] and [`epoll`] move bytes and descriptors and wait for them.
+//! * [`socket`], [`pipe`] and [`epoll`] move bytes and descriptors and wait for them; [`file`]
+//!   tells which files may be sent so.
 //! * [`hints`] and [`memory`] are memory shared by descriptor; [`inherited`] takes over what a
 //!   parent process left open.
 //! * [`spawn`], [`process`] and [`signals`] start, watch and end processes.
@@ -14,6 +15,7 @@
 pub mod accounts;
 pub mod clock;
 pub mod epoll;
+pub mod file;
 pub mod hints;
 pub mod inherited;
 pub mod log;

@@ -5,6 +5,7 @@
 
 use std::os::fd::BorrowedFd;
 
+use wsgi_unix::file;
 use wsgi_wire::Failure;
 use wsgi_wire::head::{RequestHead, Value};
 use wsgi_wire::response::append_header;
@@ -138,16 +139,20 @@ fn send_segment(
             .item(python, index)
             .and_then(|part| part.as_u64(python))
     };
-    let (Some(descriptor), Some(offset), Some(length)) = (part(0), part(1), part(2)) else {
+    let (Some(descriptor), Some(offset)) = (part(0), part(1)) else {
         return Ok(false);
     };
     let Ok(descriptor) = i32::try_from(descriptor) else {
         return Ok(false);
     };
-    declare_length(call, length);
     // SAFETY: the wrapper holds the file object, and its descriptor was open a moment ago; should the
     // application close it now, sending fails or sends another of its own files.
     let file = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    let Ok(Some(whole)) = python.detached(|| file::sendable_length(file)) else {
+        return Ok(false);
+    };
+    let length = whole.saturating_sub(offset);
+    declare_length(call, length);
     python.detached(|| call.send_file(file, offset, length))?;
     Ok(true)
 }
