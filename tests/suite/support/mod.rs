@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wsgi_tests::{Builder, Mode, Server};
+use wsgi_tests::{Builder, Mode, Response, Server};
 
 /// Declares tests that run once per mode: `embedded` and `daemon` in a module of the case's name.
 macro_rules! in_both_modes {
@@ -51,4 +51,15 @@ pub fn facts_of(text: &str) -> BTreeMap<String, String> {
         .filter_map(|line| line.split_once('\t'))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
+}
+
+/// Checks a response whose application failed after it had sent these bytes: either they came and
+/// the response is seen to be cut, or httpd still held them and answers with an error instead.
+#[track_caller]
+pub fn is_not_taken_for_whole(response: &Response, sent: &str) {
+    if response.status() < 500 {
+        let got = (response.text(), response.whole);
+        assert_eq!(got, (sent.to_owned(), false));
+    }
+    assert!(!response.text().contains("Error:"), "{}", response.text());
 }
