@@ -16,6 +16,7 @@ mod express;
 mod faults;
 mod frameworks;
 mod hello;
+mod many_groups;
 mod mapping;
 mod memory;
 mod protocols;
