@@ -1,8 +1,9 @@
 //! Faults that others had, or that we had: each is here so that it does not come back.
 
+use wsgi_tests::apache::only_ours;
 use wsgi_tests::{Mode, Request};
 
-use crate::support::{environ_of, serving};
+use crate::support::{environ_of, is_not_taken_for_whole, serving};
 
 in_both_modes! {
     // CVE-2014-0242: the Content-Type of one request's response was another's memory.
@@ -45,6 +46,19 @@ in_both_modes! {
             .expect("sent");
         let first = connection.response(false).expect("an answer");
         assert!(first.status() == 400 || first.body.is_empty(), "{}", first.text());
+    }
+
+    // A connection that will be closed must not lose the framing that tells a cut from an end.
+    fn a_failure_after_bytes_is_seen_when_the_expectation_was_not_met(mode) {
+        if only_ours("a truncated response of a C daemon looks whole") {
+            return;
+        }
+        let mut server = serving(mode, "raises").start();
+        server.expect_traceback("ValueError: secret trouble");
+        let request = Request::post("/?late-value", "abc").header("Expect", "100-continue");
+        let mut connection = server.connect();
+        connection.write(&request.head()).expect("sent");
+        is_not_taken_for_whole(&connection.response(false).expect("an answer"), "some");
     }
 
     // Long lines and many of them must not be cut or slow anything down without bound.
