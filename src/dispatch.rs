@@ -95,28 +95,13 @@ impl RequestError {
     /// The level to log at, or `None` when whoever met the failure has logged it.
     fn level(&self) -> Option<Level> {
         match self {
-            RequestError::Daemon(error) => daemon_level(error),
+            RequestError::Daemon(error) => error.level(),
             RequestError::Embedded(EmbeddedError::Gateway(failure)) => match failure.blame() {
                 Blame::Client => Some(Level::Debug),
                 _ => None,
             },
             _ => Some(Level::Error),
         }
-    }
-}
-
-fn daemon_level(error: &DaemonError) -> Option<Level> {
-    match (error, error.blame()) {
-        (DaemonError::Gateway(_), Blame::Client) => Some(Level::Debug),
-        (DaemonError::Gateway(_), _) => None,
-        _ => Some(Level::Error),
-    }
-}
-
-/// Logs a daemon's failure whose response had already begun.
-pub fn log_daemon_error(request: Request<'_>, error: &DaemonError) {
-    if let Some(level) = daemon_level(error) {
-        log::request(request, level, error);
     }
 }
 

@@ -169,7 +169,10 @@ impl<'x> Exchange<'x> {
         };
         let status = self.response.fail(failure, error.status());
         if status == Status::OK {
-            crate::dispatch::log_daemon_error(self.request, &error);
+            // The dispatcher learns of a response only, so this is the place to log why it is cut.
+            if let Some(level) = error.level() {
+                log::request(self.request, level, &error);
+            }
             return Ok(status);
         }
         Err(error)

@@ -160,11 +160,12 @@ impl DaemonError {
         }
     }
 
-    /// Whose fault it is.
-    pub fn blame(&self) -> Blame {
+    /// The level to log at, or `None` when the gateway has logged it in the request's context.
+    pub fn level(&self) -> Option<Level> {
         match self {
-            DaemonError::Gateway(failure) => failure.blame(),
-            _ => Blame::Daemon,
+            DaemonError::Gateway(failure) if failure.blame() == Blame::Client => Some(Level::Debug),
+            DaemonError::Gateway(_) => None,
+            _ => Some(Level::Error),
         }
     }
 }
