@@ -19,7 +19,8 @@ use wsgi_wire::head::RequestHead;
 use wsgi_wire::launch::{EmbeddedConfig, Message};
 
 use crate::exchange::{Exchange, Verdict};
-use crate::host::{Host, ProcessLog, StartError, chain};
+use crate::host::{Host, StartError, chain};
+use crate::log::ProcessLog;
 use crate::log::level;
 use crate::python::{self, InitializeError};
 

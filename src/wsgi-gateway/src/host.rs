@@ -14,13 +14,9 @@ use wsgi_wire::launch::{GatewayConfig, ImportScript};
 use crate::application::{self, Module, Policy, Script};
 use crate::exchange::{Exchange, Verdict};
 use crate::interpreters::{Interpreter, InterpreterError, Interpreters};
-use crate::log::{self, level};
+use crate::log::{self, ProcessLog, level};
 use crate::python::{self, Python};
 use crate::wsgi;
-
-/// Writes a line, without its end, to the server's error log outside of a request: level, text.
-/// Called with or without the GIL, so it must not wait for Python.
-pub type ProcessLog = Arc<dyn Fn(u8, &[u8]) + Send + Sync>;
 
 /// Why Python could not be made ready for applications.
 #[derive(Debug, Error)]

@@ -7,8 +7,11 @@ use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
 use crate::call::Call;
-use crate::host::ProcessLog;
 use crate::python::Python;
+
+/// Writes a line, without its end, to the server's error log outside of a request: level, text.
+/// Called with or without the GIL, so it must not wait for Python.
+pub type ProcessLog = Arc<dyn Fn(u8, &[u8]) + Send + Sync>;
 
 /// Apache's numbers for the levels used here (`http_log.h`).
 pub mod level {

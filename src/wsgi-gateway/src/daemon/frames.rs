@@ -17,7 +17,7 @@ use wsgi_wire::to_daemon::{self, ToDaemonTag};
 
 use super::connection::{Connection, ConnectionError, Introduction};
 use crate::exchange::{Exchange, Verdict};
-use crate::host::ProcessLog;
+use crate::log::ProcessLog;
 
 /// How many bytes of frames are held back at most; a larger piece is sent from where it lies.
 const HELD_BACK: usize = 32 << 10;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use wsgi_unix::log::{self, Level};
 
-use crate::host::ProcessLog;
+use crate::log::ProcessLog;
 
 /// Apache's number of the level `warn` (`http_log.h`).
 pub(super) const WARNING: u8 = Level::Warn as u8;

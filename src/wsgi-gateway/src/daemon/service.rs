@@ -19,7 +19,8 @@ use wsgi_unix::socket;
 use super::connection::{Connection, Introduction};
 use super::frames::FrameExchange;
 use super::permits::{Permit, Permits, Released};
-use crate::host::{Host, ProcessLog};
+use crate::host::Host;
+use crate::log::ProcessLog;
 
 const LISTENER: u64 = u64::MAX;
 const DISMISSAL: u64 = u64::MAX - 1;
