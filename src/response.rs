@@ -75,8 +75,6 @@ impl<'r> Response<'r> {
     /// Sets status and headers.
     pub fn head(&mut self, head: &ResponseHead<'_>) {
         self.begun = true;
-        // The final status is decided: a client that still waits to send its body need not.
-        self.request.drop_expectation();
         self.set_status(head);
         for (name, value) in head.headers() {
             self.header(name, value);
@@ -191,10 +189,11 @@ impl<'r> Response<'r> {
             self.request.set_status(200, None);
             return Status::http(status);
         }
-        self.request.close_connection();
+        self.request.announce_close();
         // The header filter would answer with a page if it met the error before the headers.
         self.brigade.append_flush();
         let _ = self.pass();
+        self.request.close_connection();
         // By this status the chunk filter knows to withhold the last chunk (httpd, http_filters.c).
         self.brigade.append_error(502);
         self.brigade.append_end();
@@ -204,6 +203,10 @@ impl<'r> Response<'r> {
     }
 
     fn pass(&mut self) -> Result<(), Failure> {
+        if !self.passed {
+            // The final status is decided: a client that still waits to send its body need not.
+            self.request.drop_expectation();
+        }
         self.passed = true;
         self.held = 0;
         let outcome: Result<(), AprError> = self.brigade.pass();

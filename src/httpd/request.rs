@@ -190,12 +190,17 @@ impl<'r> Request<'r> {
     pub fn drop_expectation(self) {
         if self.expects_continue() {
             set_field!(self.raw, expecting_100 = 0);
-            let connection = field!(self.raw, connection);
-            set_field!(
-                connection,
-                keepalive = ffi::ap_conn_keepalive_e_AP_CONN_CLOSE
-            );
+            self.announce_close();
         }
+    }
+
+    /// The response's headers will say that the connection ends with it. To be called before they
+    /// are sent; unlike `keepalive`, this leaves a response without a length chunked (httpd,
+    /// ap_set_keepalive), so that the client can tell whether it is whole.
+    pub fn announce_close(self) {
+        let (name, value) = (c"Connection", c"close");
+        self.headers_out()
+            .set(PoolStr::constant(name), PoolStr::constant(value));
     }
 
     /// Reads the body to its end and drops it.
@@ -246,8 +251,8 @@ impl<'r> Request<'r> {
         unsafe { ffi::ap_internal_redirect(location.as_ptr(), self.raw) }
     }
 
-    /// The response cannot become whole: the connection is closed after it, and caches must not
-    /// keep it.
+    /// The response, whose headers were sent, cannot become whole: the connection is closed after
+    /// it, and caches must not keep it.
     pub fn close_connection(self) {
         let connection = field!(self.raw, connection);
         set_field!(
