@@ -6,6 +6,7 @@
 //! children, each for one request.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::{c_char, c_void};
 
 use wsgi_config::alias::ScriptAlias;
@@ -144,6 +145,8 @@ pub struct Configuration {
     pub groups: Vec<DaemonGroup>,
     /// Every WSGIImportScript, and every alias whose groups are fixed.
     pub imports: Vec<Import>,
+    /// Directives that are accepted and have no effect, each with the reason.
+    pub without_effect: BTreeMap<&'static str, &'static str>,
     /// Servers in which a process group is selected, and its name as written.
     pub process_group_uses: Vec<(Server<'static>, Vec<u8>)>,
     /// Servers in which the main interpreter is asked for by WSGIApplicationGroup.

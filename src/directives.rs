@@ -77,6 +77,12 @@ enum DirectiveError {
     },
     #[error("{directive}: the argument must not be empty")]
     Empty { directive: String },
+    #[error("{directive} must be one of: {choices}, not '{value}'")]
+    Choice {
+        directive: String,
+        value: String,
+        choices: String,
+    },
     #[error("{directive}: '{path}' is not an absolute path")]
     NotAbsolute { directive: String, path: String },
     #[error("WSGIDaemonProcess: the name '{name}' duplicates an earlier definition")]
@@ -173,7 +179,8 @@ directives! {
         c"The path prefix of the daemon groups' sockets.";
     c"WSGIRestrictEmbedded" Global One set_restrict_embedded,
         c"Whether Python is kept out of Apache's own processes.";
-    c"WSGIAcceptMutex" Global Raw refuse, c"Not yet supported.";
+    c"WSGIAcceptMutex" Global One set_accept_mutex,
+        c"Without effect: daemons need no lock.";
     c"WSGIAccessScript" AuthConfig Raw refuse, c"Not yet supported.";
     c"WSGIAuthGroupScript" AuthConfig Raw refuse, c"Not yet supported.";
     c"WSGIAuthUserScript" AuthConfig Raw refuse, c"Not yet supported.";
@@ -201,7 +208,8 @@ directives! {
     c"WSGIRestrictStdout" Global Raw refuse, c"Not yet supported.";
     c"WSGIServerMetrics" Global Raw refuse, c"Not yet supported.";
     c"WSGISlowRequests" Global Raw refuse, c"Not yet supported.";
-    c"WSGISocketRotation" Global Raw refuse, c"Not yet supported.";
+    c"WSGISocketRotation" Global One set_socket_rotation,
+        c"Without effect: old children keep the sockets they know.";
     c"WSGISwitchInterval" Global Raw refuse, c"Not yet supported.";
     c"WSGITelemetryOptions" Global Raw refuse, c"Not yet supported.";
     c"WSGITelemetryService" Global Raw refuse, c"Not yet supported.";
@@ -212,6 +220,42 @@ directives! {
 
 fn refuse(place: &mut Place<'_>, _: &[u8]) -> Result<(), DirectiveError> {
     Err(DirectiveError::NotYetSupported(place.directive()))
+}
+
+/// Takes a directive whose purpose is met without it; the configuration is told so once.
+fn without_effect(place: &mut Place<'_>, reason: &'static str) {
+    place.edit(|configuration| configuration.without_effect.insert(place.directive, reason));
+}
+
+/// The methods httpd's own Mutex directive may know.
+const MUTEXES: &[&str] = &[
+    "default", "none", "flock", "fcntl", "sem", "sysvsem", "posixsem", "pthread",
+];
+
+fn set_accept_mutex(place: &mut Place<'_>, method: &[u8]) -> Result<(), DirectiveError> {
+    if !MUTEXES
+        .iter()
+        .any(|known| method.eq_ignore_ascii_case(known.as_bytes()))
+    {
+        let value = String::from_utf8_lossy(method).into_owned();
+        let choices = MUTEXES.join(" | ");
+        return Err(DirectiveError::Choice {
+            directive: place.directive(),
+            value,
+            choices,
+        });
+    }
+    without_effect(place, "daemons need no lock to share their group's socket");
+    Ok(())
+}
+
+fn set_socket_rotation(place: &mut Place<'_>, value: &[u8]) -> Result<(), DirectiveError> {
+    place.flag(value)?;
+    without_effect(
+        place,
+        "children of the old configuration keep the sockets they know",
+    );
+    Ok(())
 }
 
 fn set_script_alias(place: &mut Place<'_>, arguments: &[u8]) -> Result<(), DirectiveError> {

@@ -5,6 +5,7 @@
 
 use std::ffi::c_int;
 
+use crate::config::Configuration;
 use crate::dispatch;
 use crate::ffi;
 use crate::httpd::boundary::guard;
@@ -53,13 +54,26 @@ unsafe extern "C" fn on_check_config(
         // SAFETY: the main server of that configuration.
         let server = unsafe { Server::from_raw(server) };
         match plan::check(pool) {
-            Ok(()) => Status::OK.code(),
+            Ok(()) => {
+                tell_what_has_no_effect(pool, server);
+                Status::OK.code()
+            }
             Err(error) => {
                 log::server(server, Level::Critical, error);
                 Status::INTERNAL_SERVER_ERROR.code()
             }
         }
     })
+}
+
+/// One warning for each directive that the configuration could do without.
+fn tell_what_has_no_effect(pool: Pool<'static>, server: Server<'static>) {
+    if server::is_telling_pass() {
+        for (directive, reason) in &Configuration::of(pool).borrow().without_effect {
+            let line = format!("{directive} is accepted and has no effect: {reason}");
+            log::server(server, Level::Warning, line);
+        }
+    }
 }
 
 unsafe extern "C" fn on_post_config(

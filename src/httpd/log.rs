@@ -17,6 +17,8 @@ pub enum Level {
     Critical = 2,
     /// A request or a part of the configuration failed.
     Error = 3,
+    /// Worth an administrator's look.
+    Warning = 4,
     /// For whoever looks for a fault.
     Debug = 7,
 }

@@ -129,6 +129,16 @@ pub fn is_trial_run() -> bool {
     state == ffi::AP_SQ_MS_CREATE_PRE_CONFIG || mode != ffi::AP_SQ_RM_NORMAL
 }
 
+/// Whether what the configuration deserves to be told is to be told now: under `configtest`, or in
+/// the second of the two passes of a start.
+pub fn is_telling_pass() -> bool {
+    // SAFETY: a pure query.
+    let state = unsafe { ffi::ap_state_query(ffi::AP_SQ_MAIN_STATE) };
+    // SAFETY: as above.
+    let mode = unsafe { ffi::ap_state_query(ffi::AP_SQ_RUN_MODE) };
+    mode == ffi::AP_SQ_RM_CONFIG_TEST || state != ffi::AP_SQ_MS_CREATE_PRE_CONFIG
+}
+
 /// One number about the MPM, or `None` when it does not say.
 fn mpm(query: c_int) -> Option<u32> {
     let mut value = 0;

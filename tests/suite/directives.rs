@@ -19,6 +19,8 @@ const SUPPORTED: &[&str] = &[
     "WSGIScriptReloading",
     "WSGIChunkedRequest",
     "WSGIPassAuthorization",
+    "WSGIAcceptMutex",
+    "WSGISocketRotation",
 ];
 
 /// Directives of mod_wsgi that do not work yet, with right arguments.
@@ -26,8 +28,6 @@ const NOT_YET: &[&str] = &[
     "WSGIRestrictProcess app",
     "WSGIDispatchScript /x.py",
     "WSGIHandlerScript name /x.py",
-    "WSGISocketRotation Off",
-    "WSGIAcceptMutex default",
     "WSGIPythonEggs /tmp",
     "WSGIPythonOptimize 1",
     "WSGIPythonWarnings ignore",
@@ -300,4 +300,24 @@ fn a_configuration_of_many_years_ago_still_starts() {
         )
         .start();
     assert!(server.text("/myapp").contains("'example.com'"));
+}
+
+#[test]
+fn what_is_met_without_a_directive_is_accepted_and_told_once() {
+    let (right, said) = with("WSGIAcceptMutex fcntl\nWSGISocketRotation Off").configtest();
+    assert!(right, "{said}");
+    if only_ours("there they have their effect") {
+        return;
+    }
+    for directive in ["WSGIAcceptMutex", "WSGISocketRotation"] {
+        let text = format!("{directive} is accepted and has no effect");
+        assert_eq!(said.matches(&text).count(), 1, "{said}");
+    }
+    for (wrong, named) in [
+        ("WSGIAcceptMutex sometimes", "sometimes"),
+        ("WSGISocketRotation often", "often"),
+    ] {
+        let (right, said) = with(wrong).configtest();
+        assert!(!right && said.contains(named), "{wrong}: {said}");
+    }
 }
