@@ -6,12 +6,13 @@
 //! children, each for one request.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{c_char, c_void};
 
 use wsgi_config::alias::ScriptAlias;
 use wsgi_config::daemon_options::DaemonOptions;
 use wsgi_config::layer::Setting;
+use wsgi_config::proxy::{ProxyHeader, Subnet};
 
 use crate::ffi;
 use crate::httpd::boundary::guard;
@@ -22,6 +23,18 @@ use crate::httpd::server::Server;
 
 /// A string of the configuration's pool, which lives as long as the configuration.
 pub type ConfigStr = PoolStr<'static>;
+
+/// Whether an application sees HEAD as GET. httpd drops the body either way, but a filter such as
+/// mod_deflate can only tell the length of a response it has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapHead {
+    /// Off.
+    Never,
+    /// On.
+    Always,
+    /// Auto: if a filter handles the response's content.
+    IfFiltered,
+}
 
 /// Declares the per-directory settings and their mechanical merge.
 macro_rules! directory_config {
@@ -56,6 +69,20 @@ directory_config! {
     chunked_request: bool,
     /// WSGIPassAuthorization; Off by default.
     pass_authorization: bool,
+    /// WSGIErrorOverride; Off by default.
+    error_override: bool,
+    /// WSGIMapHEADToGET; Auto by default.
+    map_head: MapHead,
+    /// WSGIEnableSendfile; Off by default.
+    enable_sendfile: bool,
+    /// WSGIPassApacheRequest; Off by default.
+    pass_apache_request: bool,
+    /// WSGIRestrictProcess; every group by default. An empty name is embedded mode.
+    restrict_process: &'static [ConfigStr],
+    /// WSGITrustedProxyHeaders; none by default.
+    proxy_headers: &'static [&'static ProxyHeader],
+    /// WSGITrustedProxies; everybody by default.
+    trusted_proxies: &'static [Subnet],
 }
 
 impl DirectoryConfig {
@@ -141,6 +168,10 @@ pub struct Configuration {
     pub socket_prefix: Option<Vec<u8>>,
     /// WSGIRestrictEmbedded.
     pub restrict_embedded: bool,
+    /// WSGICaseSensitivity Off.
+    pub ignores_case: bool,
+    /// Words of WSGITrustedProxyHeaders that name no header it knows.
+    pub unknown_headers: BTreeSet<String>,
     /// Every WSGIDaemonProcess.
     pub groups: Vec<DaemonGroup>,
     /// Every WSGIImportScript, and every alias whose groups are fixed.

@@ -4,6 +4,8 @@
 //! request thread). A row says where the directive may stand, how its arguments are split and which
 //! setter takes them; `httpd -L` prints the same rows. A directive that does not work yet is refused.
 
+mod request;
+
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 
@@ -181,28 +183,56 @@ directives! {
         c"Whether Python is kept out of Apache's own processes.";
     c"WSGIAcceptMutex" Global One set_accept_mutex,
         c"Without effect: daemons need no lock.";
+    c"WSGICaseSensitivity" Global One request::set_case_sensitivity,
+        c"Whether paths of scripts differ by the case of their letters.";
+    c"WSGIEnableSendfile" FileInfo One request::set_enable_sendfile,
+        c"Whether the kernel sends files that wsgi.file_wrapper gives.";
+    c"WSGIErrorOverride" FileInfo One request::set_error_override,
+        c"Whether Apache's ErrorDocument replaces the errors of applications in daemons.";
+    c"WSGIMapHEADToGET" FileInfo One request::set_map_head,
+        c"Whether applications see HEAD requests as GET: Off, On or Auto.";
+    c"WSGIPassApacheRequest" Directory One request::set_pass_apache_request,
+        c"Whether embedded applications get Apache's request as apache.request_rec.";
+    c"WSGIRestrictProcess" Directory Raw request::set_restrict_process,
+        c"The process groups that may be selected.";
+    c"WSGITrustedProxies" FileInfo Raw request::set_trusted_proxies,
+        c"The addresses and networks of front ends whose headers are believed.";
+    c"WSGITrustedProxyHeaders" FileInfo Raw request::set_proxy_headers,
+        c"The headers by which a front end tells about the client's request.";
+    c"WSGIVerboseDebugging" Global Raw request::retire,
+        c"Has no effect: LogLevel takes its place.";
+    c"WSGILazyInitialization" Global Raw request::retire,
+        c"Of earlier versions of mod_wsgi; has no effect.";
+    c"WSGINewRelicConfigFile" Global Raw request::retire,
+        c"Of earlier versions of mod_wsgi; has no effect.";
+    c"WSGINewRelicEnvironment" Global Raw request::retire,
+        c"Of earlier versions of mod_wsgi; has no effect.";
+    c"WSGIOutputBuffering" FileInfo Raw request::retire,
+        c"Of earlier versions of mod_wsgi; has no effect.";
+    c"WSGIPy3kWarningFlag" Global Raw request::retire,
+        c"Of earlier versions of mod_wsgi; has no effect.";
+    c"WSGIPythonExecutable" Global Raw request::retire,
+        c"Of earlier versions of mod_wsgi; has no effect.";
+    c"WSGIReloadMechanism" FileInfo Raw request::retire,
+        c"Of earlier versions of mod_wsgi; has no effect.";
+    c"WSGIUserAuthoritative" AuthConfig Raw request::retire,
+        c"Of earlier versions of mod_wsgi; has no effect.";
     c"WSGIAccessScript" AuthConfig Raw refuse, c"Not yet supported.";
     c"WSGIAuthGroupScript" AuthConfig Raw refuse, c"Not yet supported.";
     c"WSGIAuthUserScript" AuthConfig Raw refuse, c"Not yet supported.";
-    c"WSGICaseSensitivity" Global Raw refuse, c"Not yet supported.";
     c"WSGIDestroyInterpreter" Global Raw refuse, c"Not yet supported.";
     c"WSGIDispatchScript" Directory Raw refuse, c"Not yet supported.";
     c"WSGIDontWriteBytecode" Global Raw refuse, c"Not yet supported.";
-    c"WSGIEnableSendfile" FileInfo Raw refuse, c"Not yet supported.";
-    c"WSGIErrorOverride" FileInfo Raw refuse, c"Not yet supported.";
     c"WSGIFreeThreading" Global Raw refuse, c"Not yet supported.";
     c"WSGIGroupAuthoritative" AuthConfig Raw refuse, c"Not yet supported.";
     c"WSGIHandlerScript" Directory Raw refuse, c"Not yet supported.";
     c"WSGIIgnoreActivity" FileInfo Raw refuse, c"Not yet supported.";
     c"<WSGIInterpreterOptions" Global Raw refuse, c"Not yet supported.";
-    c"WSGIMapHEADToGET" FileInfo Raw refuse, c"Not yet supported.";
-    c"WSGIPassApacheRequest" Directory Raw refuse, c"Not yet supported.";
     c"WSGIPerInterpreterGIL" Global Raw refuse, c"Not yet supported.";
     c"WSGIPythonEggs" Global Raw refuse, c"Not yet supported.";
     c"WSGIPythonHashSeed" Global Raw refuse, c"Not yet supported.";
     c"WSGIPythonOptimize" Global Raw refuse, c"Not yet supported.";
     c"WSGIPythonWarnings" Global Raw refuse, c"Not yet supported.";
-    c"WSGIRestrictProcess" Directory Raw refuse, c"Not yet supported.";
     c"WSGIRestrictSignal" Global Raw refuse, c"Not yet supported.";
     c"WSGIRestrictStdin" Global Raw refuse, c"Not yet supported.";
     c"WSGIRestrictStdout" Global Raw refuse, c"Not yet supported.";
@@ -213,9 +243,6 @@ directives! {
     c"WSGISwitchInterval" Global Raw refuse, c"Not yet supported.";
     c"WSGITelemetryOptions" Global Raw refuse, c"Not yet supported.";
     c"WSGITelemetryService" Global Raw refuse, c"Not yet supported.";
-    c"WSGITrustedProxies" FileInfo Raw refuse, c"Not yet supported.";
-    c"WSGITrustedProxyHeaders" FileInfo Raw refuse, c"Not yet supported.";
-    c"WSGIVerboseDebugging" Global Raw refuse, c"Not yet supported.";
 }
 
 fn refuse(place: &mut Place<'_>, _: &[u8]) -> Result<(), DirectiveError> {

@@ -11,7 +11,7 @@ use wsgi_wire::Blame;
 use wsgi_wire::head::{EncodedHead, HeadBuilder};
 
 use crate::body::{Declared, RequestBody};
-use crate::config::DirectoryConfig;
+use crate::config::{DirectoryConfig, MapHead};
 use crate::daemon::DaemonError;
 use crate::embedded::EmbeddedError;
 use crate::environ;
@@ -19,6 +19,8 @@ use crate::httpd::log::{self, Level};
 use crate::httpd::request::{FileKind, PathInfo, Request};
 use crate::httpd::status::Status;
 use crate::mapping::{HANDLER, HANDLER_TYPE, alias_of};
+use crate::proxy;
+use crate::response::Rules;
 use crate::selection::{Selection, select};
 use crate::site::Site;
 
@@ -60,6 +62,9 @@ pub enum RequestError {
     /// The process group belongs to another virtual host.
     #[error("the process group '{0}' belongs to a virtual host of another ServerName")]
     ForeignGroup(String),
+    /// The process group is none of those that may be selected here.
+    #[error("WSGIRestrictProcess does not allow the process group '{0}' here")]
+    RestrictedGroup(String),
     /// Embedded mode is forbidden.
     #[error("WSGIRestrictEmbedded keeps this application out of Apache's own processes")]
     EmbeddedRestricted,
@@ -85,6 +90,7 @@ impl RequestError {
             RequestError::BodyTooLarge { .. } => 413,
             RequestError::UnknownGroup(_)
             | RequestError::ForeignGroup(_)
+            | RequestError::RestrictedGroup(_)
             | RequestError::EmbeddedRestricted
             | RequestError::NoSite => 500,
             RequestError::Daemon(error) => error.status(),
@@ -128,7 +134,8 @@ fn answer(request: Request<'_>) -> Result<Status, RequestError> {
     check_script(request, alias.is_some())?;
     let declared = declared_body(request, &config)?;
     let site = Site::current().ok_or(RequestError::NoSite)?;
-    let selection = select(request, &config, alias);
+    let selection = select(request, &config, alias, site.ignores_case);
+    check_group(&selection, &config)?;
     let pass_authorization = alias
         .and_then(|alias| alias.script.options.pass_authorization)
         .unwrap_or(config.pass_authorization.or(false) || request.passes_authorization());
@@ -136,10 +143,13 @@ fn answer(request: Request<'_>) -> Result<Status, RequestError> {
     let options = environ::Options {
         reloading,
         pass_authorization,
+        map_head: maps_head(request, &config),
+        front: proxy::resolve(request, &config),
     };
     let buffer = HEAD_BUFFER.with_borrow_mut(std::mem::take);
-    let head = environ::build(request, &selection, options, buffer);
-    dispatch(request, site, &selection, head, declared)
+    let head = environ::build(request, &selection, &options, buffer);
+    let body = RequestBody::open(request, declared);
+    dispatch(request, (site, &config), &selection, head, body)
 }
 
 thread_local! {
@@ -150,22 +160,31 @@ thread_local! {
 /// Room that a thread keeps for heads; what a large request needed beyond is given back.
 const KEPT_BYTES: usize = 64 << 10;
 
-fn dispatch(
-    request: Request<'_>,
-    site: &'static Site,
+fn dispatch<'r>(
+    request: Request<'r>,
+    (site, config): (&'static Site, &DirectoryConfig),
     selection: &Selection<'_>,
     head: HeadBuilder,
-    declared: Declared,
+    mut body: RequestBody<'r>,
 ) -> Result<Status, RequestError> {
     let name = || String::from_utf8_lossy(&selection.process_group).into_owned();
-    let mut body = RequestBody::open(request, declared);
     let mut head: EncodedHead = head.finish(body.travels());
+    let mut rules = Rules {
+        sendfile: config.enable_sendfile.or(false),
+        ..Rules::default()
+    };
     let outcome = if selection.process_group.is_empty() {
         if site.restrict_embedded {
             return Err(RequestError::EmbeddedRestricted);
         }
         site.embedded
-            .serve(request, &head, &mut body)
+            .serve(
+                request,
+                &head,
+                &mut body,
+                rules,
+                config.pass_apache_request.or(false),
+            )
             .map_err(RequestError::from)
     } else {
         let group = site.group(&selection.process_group);
@@ -174,8 +193,10 @@ fn dispatch(
             return Err(RequestError::ForeignGroup(name()));
         }
         head.set_queue_start(wsgi_unix::clock::micros_since_epoch());
+        rules.redirects = true;
+        rules.error_override = config.error_override.or(false);
         group
-            .serve(request, &head, &mut body)
+            .serve(request, &head, &mut body, rules)
             .map_err(RequestError::from)
     };
     let buffer = head.into_buffer();
@@ -183,6 +204,34 @@ fn dispatch(
         HEAD_BUFFER.with_borrow_mut(|kept| *kept = buffer);
     }
     outcome
+}
+
+/// WSGIMapHEADToGET.
+fn maps_head(request: Request<'_>, config: &DirectoryConfig) -> bool {
+    match config.map_head.or(MapHead::IfFiltered) {
+        MapHead::Never => false,
+        MapHead::Always => true,
+        MapHead::IfFiltered => request.has_content_filter(),
+    }
+}
+
+/// WSGIRestrictProcess.
+fn check_group(selection: &Selection<'_>, config: &DirectoryConfig) -> Result<(), RequestError> {
+    let Some(allowed) = config.restrict_process.value() else {
+        return Ok(());
+    };
+    let chosen = &*selection.process_group;
+    if allowed.iter().any(|name| name.bytes() == chosen) {
+        return Ok(());
+    }
+    let shown = if chosen.is_empty() {
+        b"%{GLOBAL}"
+    } else {
+        chosen
+    };
+    Err(RequestError::RestrictedGroup(
+        String::from_utf8_lossy(shown).into_owned(),
+    ))
 }
 
 fn check_script(request: Request<'_>, by_alias: bool) -> Result<(), RequestError> {

@@ -22,6 +22,7 @@ use crate::body::RequestBody;
 use crate::httpd::request::Request;
 use crate::httpd::server::Server;
 use crate::httpd::status::Status;
+use crate::response::Rules;
 use calls::Conversation;
 use library::LoadError;
 
@@ -81,16 +82,18 @@ impl Embedded {
         self.table(server).map(drop)
     }
 
-    /// Runs a request on this thread.
+    /// Runs a request on this thread; with `lends_request` its application gets `apache.request_rec`.
     pub fn serve<'r>(
         &self,
         request: Request<'r>,
         head: &EncodedHead,
         body: &mut RequestBody<'r>,
+        rules: Rules,
+        lends_request: bool,
     ) -> Result<Status, EmbeddedError> {
         let server = Server::main().unwrap_or(request.server());
         let table = self.table(server)?;
-        let mut conversation = Conversation::new(request, body);
+        let mut conversation = Conversation::new(request, body, rules, lends_request);
         let head = Bytes::lend(head.as_bytes());
         let code = conversation.with_calls(|calls| {
             // SAFETY: the table is the gateway's and `start` succeeded; head and calls live until

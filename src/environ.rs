@@ -5,28 +5,37 @@
 //! earlier one, so what other modules set comes first.
 
 use wsgi_config::cgi::http_variable;
+use wsgi_config::proxy::Resolved;
 use wsgi_wire::head::{HeadBuilder, Target, flag};
 
 use crate::httpd::request::Request;
+use crate::proxy;
 use crate::selection::{Selection, script_and_path};
 
 /// What the environ depends on besides the request.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
+#[derive(Debug)]
+pub struct Options<'r> {
     /// WSGIScriptReloading.
     pub reloading: bool,
     /// WSGIPassAuthorization, or CGIPassAuth.
     pub pass_authorization: bool,
+    /// The application sees HEAD as GET.
+    pub map_head: bool,
+    /// What the front end says, where WSGITrustedProxyHeaders declares headers.
+    pub front: Option<Resolved<'r>>,
 }
 
 /// Encodes everything of the head but the body, into `buffer`.
 pub fn build(
     request: Request<'_>,
     selection: &Selection<'_>,
-    options: Options,
+    options: &Options<'_>,
     buffer: Vec<u8>,
 ) -> HeadBuilder {
-    let https = request.subprocess_env().value(c"HTTPS").is_some_and(is_on);
+    let front = options.front.as_ref();
+    let https = front
+        .and_then(|front| front.https)
+        .unwrap_or_else(|| request.subprocess_env().value(c"HTTPS").is_some_and(is_on));
     let mut flags = if options.reloading {
         flag::RELOADING
     } else {
@@ -44,9 +53,12 @@ pub fn build(
     add_variables_of_modules(&mut head, request);
     add_server(&mut head, request);
     add_client(&mut head, request);
-    add_request(&mut head, request);
-    add_headers(&mut head, request, options.pass_authorization);
+    add_request(&mut head, request, options.map_head);
+    add_headers(&mut head, request, options);
     add_own(&mut head, request, selection);
+    if let Some(front) = front {
+        proxy::add(&mut head, front);
+    }
     head
 }
 
@@ -98,8 +110,12 @@ fn add_client(head: &mut HeadBuilder, request: Request<'_>) {
     }
 }
 
-fn add_request(head: &mut HeadBuilder, request: Request<'_>) {
-    head.latin1(b"REQUEST_METHOD", request.method().unwrap_or_default());
+fn add_request(head: &mut HeadBuilder, request: Request<'_>, map_head: bool) {
+    let method = match request.method().unwrap_or_default() {
+        b"HEAD" if map_head => b"GET",
+        method => method,
+    };
+    head.latin1(b"REQUEST_METHOD", method);
     head.latin1(b"REQUEST_SCHEME", request.scheme());
     head.latin1(b"REQUEST_URI", request_uri(request));
     head.latin1(b"QUERY_STRING", request.query().unwrap_or_default());
@@ -127,14 +143,21 @@ fn request_uri<'r>(request: Request<'r>) -> &'r [u8] {
 
 /// The request's headers. Names with anything but letters, digits and `-` are dropped, so that
 /// `X_Forwarded_For` cannot pass for `X-Forwarded-For`, and so is `Proxy` (CVE-2016-5387).
-fn add_headers(head: &mut HeadBuilder, request: Request<'_>, pass_authorization: bool) {
+fn add_headers(head: &mut HeadBuilder, request: Request<'_>, options: &Options<'_>) {
     for (name, value) in request.headers_in().entries() {
+        if options
+            .front
+            .as_ref()
+            .is_some_and(|front| front.hides(name))
+        {
+            continue;
+        }
         let value = value.unwrap_or_default();
         if name.eq_ignore_ascii_case(b"Content-Type") {
             head.latin1(b"CONTENT_TYPE", value);
         } else if name.eq_ignore_ascii_case(b"Content-Length") {
             head.latin1(b"CONTENT_LENGTH", value);
-        } else if name.eq_ignore_ascii_case(b"Authorization") && !pass_authorization {
+        } else if name.eq_ignore_ascii_case(b"Authorization") && !options.pass_authorization {
             continue;
         } else if let Some(key) = http_variable(name) {
             head.latin1_with_key(key, value);

@@ -14,6 +14,7 @@ mod ffi;
 mod httpd;
 mod lifecycle;
 mod mapping;
+mod proxy;
 mod response;
 mod selection;
 mod site;

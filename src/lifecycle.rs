@@ -73,6 +73,12 @@ fn tell_what_has_no_effect(pool: Pool<'static>, server: Server<'static>) {
             let line = format!("{directive} is accepted and has no effect: {reason}");
             log::server(server, Level::Warning, line);
         }
+        for header in &Configuration::of(pool).borrow().unknown_headers {
+            let line = format!(
+                "WSGITrustedProxyHeaders: the header {header} is not known and has no effect"
+            );
+            log::server(server, Level::Warning, line);
+        }
     }
 }
 

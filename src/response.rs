@@ -26,7 +26,18 @@ pub struct Response<'r> {
     begun: bool,
     passed: bool,
     body: BodyRule<'r>,
-    redirects: bool,
+    rules: Rules,
+}
+
+/// What may happen to a response besides being sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rules {
+    /// A 200 with a local `Location` lets that path answer: the rule of CGI (RFC 3875 §6.2.2).
+    pub redirects: bool,
+    /// An error is answered by httpd and its ErrorDocument (WSGIErrorOverride).
+    pub error_override: bool,
+    /// The kernel may send files (WSGIEnableSendfile).
+    pub sendfile: bool,
 }
 
 /// What happens to the application's data.
@@ -38,12 +49,13 @@ enum BodyRule<'r> {
     None,
     /// Another request answers instead.
     Redirected(PoolStr<'r>),
+    /// httpd answers with its page for this status instead.
+    Overridden(u16),
 }
 
 impl<'r> Response<'r> {
-    /// A response of which nothing is known. With `redirects`, a 200 with a local `Location` lets
-    /// that path answer: the rule of CGI (RFC 3875 §6.2.2) that daemon mode follows.
-    pub fn new(request: Request<'r>, redirects: bool) -> Self {
+    /// A response of which nothing is known.
+    pub fn new(request: Request<'r>, rules: Rules) -> Self {
         Response {
             request,
             brigade: Brigade::new(request),
@@ -51,7 +63,7 @@ impl<'r> Response<'r> {
             begun: false,
             passed: false,
             body: BodyRule::Sent,
-            redirects,
+            rules,
         }
     }
 
@@ -80,9 +92,12 @@ impl<'r> Response<'r> {
             self.header(name, value);
         }
         if let BodyRule::Redirected(_) = self.body
-            && (!self.redirects || head.status != 200)
+            && (!self.rules.redirects || head.status != 200)
         {
             self.body = BodyRule::Sent;
+        }
+        if self.rules.error_override && (400..600).contains(&head.status) {
+            self.body = BodyRule::Overridden(head.status);
         }
         if matches!(head.status, 100..=199 | 204 | 304) {
             self.body = BodyRule::None;
@@ -151,7 +166,7 @@ impl<'r> Response<'r> {
             return Ok(());
         }
         self.brigade
-            .append_file(file, offset, length)
+            .append_file(file, offset, length, self.rules.sendfile)
             .map_err(|_| Failure::Internal)?;
         self.pass()
     }
@@ -173,6 +188,10 @@ impl<'r> Response<'r> {
             self.request.redirect_internally(location);
             return Status::OK;
         }
+        if let BodyRule::Overridden(status) = self.body {
+            self.request.set_status(200, None);
+            return Status::http(status);
+        }
         self.brigade.append_end();
         // The client may be gone by now; httpd's access log tells how much it got.
         let _ = self.pass();
@@ -183,7 +202,11 @@ impl<'r> Response<'r> {
     /// else the connection breaks off so that it does not take a part for the whole. An application
     /// that failed in the middle has said what it said: its part is sent in any case.
     pub fn fail(&mut self, failure: Option<Failure>, status: u16) -> Status {
-        let cut = failure == Some(Failure::Incomplete) && self.begun;
+        if let BodyRule::Overridden(_) = self.body {
+            return self.finish();
+        }
+        let own = matches!(self.body, BodyRule::Sent | BodyRule::None);
+        let cut = failure == Some(Failure::Incomplete) && self.begun && own;
         if !self.passed && !cut {
             self.brigade.clear();
             self.request.set_status(200, None);

@@ -31,8 +31,12 @@ pub fn select<'r>(
     request: Request<'r>,
     config: &DirectoryConfig,
     alias: Option<&'static Alias>,
+    ignores_case: bool,
 ) -> Selection<'r> {
-    let names = Names(request);
+    let names = Names {
+        request,
+        ignores_case,
+    };
     let options = alias.map(|alias| &alias.script.options);
     let process_group = options
         .and_then(|options| options.process_group.as_deref())
@@ -75,11 +79,15 @@ pub fn script_and_path<'r>(request: Request<'r>) -> (Cow<'r, [u8]>, Cow<'r, [u8]
 }
 
 /// The tokens' values in a request.
-struct Names<'r>(Request<'r>);
+struct Names<'r> {
+    request: Request<'r>,
+    /// WSGICaseSensitivity Off.
+    ignores_case: bool,
+}
 
 impl Names<'_> {
     fn with_port(&self, host: &[u8]) -> Vec<u8> {
-        let port = self.0.server_port();
+        let port = self.request.server_port();
         let mut name = host.to_vec();
         if port != 80 && port != 443 {
             name.extend_from_slice(format!(":{port}").as_bytes());
@@ -90,18 +98,23 @@ impl Names<'_> {
 
 impl Lookup for Names<'_> {
     fn server(&self) -> Vec<u8> {
-        self.with_port(self.0.server().hostname())
+        self.with_port(self.request.server().hostname())
     }
 
     fn host(&self) -> Vec<u8> {
-        let server = self.0.server();
-        self.with_port(self.0.host().unwrap_or_else(|| server.hostname()))
+        let server = self.request.server();
+        self.with_port(self.request.host().unwrap_or_else(|| server.hostname()))
     }
 
     fn resource(&self) -> Vec<u8> {
         let mut name = self.server();
         name.push(b'|');
-        name.extend_from_slice(&script_and_path(self.0).0);
+        let script_name = script_and_path(self.request).0;
+        if self.ignores_case {
+            name.extend(script_name.iter().map(u8::to_ascii_lowercase));
+        } else {
+            name.extend_from_slice(&script_name);
+        }
         name
     }
 
@@ -109,10 +122,10 @@ impl Lookup for Names<'_> {
         use std::os::unix::ffi::{OsStrExt, OsStringExt};
         let key = CString::new(name).ok()?;
         let value = self
-            .0
+            .request
             .notes()
             .value(&key)
-            .or_else(|| self.0.subprocess_env().value(&key));
+            .or_else(|| self.request.subprocess_env().value(&key));
         match value {
             Some(value) => Some(value.to_vec()),
             None => std::env::var_os(std::ffi::OsStr::from_bytes(name)).map(OsStringExt::into_vec),

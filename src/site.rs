@@ -17,6 +17,8 @@ pub struct Site {
     pub embedded: Embedded,
     /// WSGIRestrictEmbedded.
     pub restrict_embedded: bool,
+    /// WSGICaseSensitivity Off.
+    pub ignores_case: bool,
 }
 
 /// The site of the running configuration. The pool that owns it is cleared only when no request

@@ -87,6 +87,7 @@ pub fn start(pool: Pool<'static>, server: Server<'static>) -> Result<(), StartEr
             .collect::<Result<_, _>>()?,
         embedded,
         restrict_embedded: configuration.borrow().restrict_embedded,
+        ignores_case: configuration.borrow().ignores_case,
     };
     site.install(pool);
     server::add_product(pool, concat!("mod_wsgi_rs/", env!("CARGO_PKG_VERSION")));

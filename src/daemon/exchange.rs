@@ -23,7 +23,7 @@ use crate::body::RequestBody;
 use crate::httpd::log;
 use crate::httpd::request::Request;
 use crate::httpd::status::Status;
-use crate::response::Response;
+use crate::response::{Response, Rules};
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -71,11 +71,15 @@ enum Next {
 
 impl<'x> Exchange<'x> {
     /// An attempt on this connection.
-    pub fn new(group: &'x Group, request: Request<'x>, connection: Connection) -> Self {
+    pub fn new(
+        group: &'x Group,
+        (request, rules): (Request<'x>, Rules),
+        connection: Connection,
+    ) -> Self {
         Exchange {
             group,
             request,
-            response: Response::new(request, true),
+            response: Response::new(request, rules),
             peer: connection.peer,
             connection: Some(connection),
             started: false,

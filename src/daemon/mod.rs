@@ -28,6 +28,7 @@ use crate::httpd::log::{self, Level};
 use crate::httpd::request::Request;
 use crate::httpd::server::Server;
 use crate::httpd::status::Status;
+use crate::response::Rules;
 use connection::Connection;
 use exchange::{Exchange, Outcome};
 
@@ -207,6 +208,7 @@ impl Group {
         request: Request<'_>,
         head: &EncodedHead,
         body: &mut RequestBody<'_>,
+        rules: Rules,
     ) -> Result<Status, DaemonError> {
         let deadline = Instant::now() + self.connect_timeout;
         let mut lost = 0;
@@ -214,7 +216,7 @@ impl Group {
         let mut queue = false;
         loop {
             let connection = self.connection(queue, deadline)?;
-            let mut exchange = Exchange::new(self, request, connection);
+            let mut exchange = Exchange::new(self, (request, rules), connection);
             match exchange.run(head, body) {
                 Outcome::Answered { status, connection } => {
                     self.keep(connection);

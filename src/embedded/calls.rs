@@ -18,7 +18,7 @@ use crate::httpd::log;
 use crate::httpd::request::Request;
 use crate::httpd::server::Server;
 use crate::httpd::status::Status;
-use crate::response::Response;
+use crate::response::{Response, Rules};
 
 /// One request between httpd and the gateway.
 #[derive(Debug)]
@@ -26,25 +26,40 @@ pub struct Conversation<'c, 'r> {
     request: Request<'r>,
     body: &'c mut RequestBody<'r>,
     response: Response<'r>,
+    lends_request: bool,
     life: PhantomData<&'c ()>,
 }
 
 impl<'c, 'r> Conversation<'c, 'r> {
-    /// A conversation in which nothing was said yet.
-    pub fn new(request: Request<'r>, body: &'c mut RequestBody<'r>) -> Self {
-        let response = Response::new(request, false);
+    /// A conversation in which nothing was said yet; with `lends_request` the application gets httpd's
+    /// own structure.
+    pub fn new(
+        request: Request<'r>,
+        body: &'c mut RequestBody<'r>,
+        rules: Rules,
+        lends_request: bool,
+    ) -> Self {
+        let response = Response::new(request, rules);
         Conversation {
             request,
             body,
             response,
+            lends_request,
             life: PhantomData,
         }
     }
 
     /// Lends the calls to `run`.
     pub fn with_calls(&mut self, run: impl FnOnce(*const RequestCalls) -> u8) -> u8 {
+        let request = self.request.as_ptr().cast();
+        let lent = if self.lends_request {
+            request
+        } else {
+            std::ptr::null_mut()
+        };
         let calls = RequestCalls {
             context: (&raw mut *self).cast(),
+            request_rec: lent,
             read_body: on_read_body,
             send_interim: on_send_interim,
             send_head: on_send_head,

@@ -75,15 +75,26 @@ impl<'r> Brigade<'r> {
         self.append(bucket);
     }
 
-    /// Appends `length` bytes of `file` from `offset`; the request's pool closes the descriptor.
-    pub fn append_file(&mut self, file: OwnedFd, offset: u64, length: u64) -> Result<(), AprError> {
+    /// Appends `length` bytes of `file` from `offset`, for the kernel to send with `sendfile`; the
+    /// request's pool closes the descriptor.
+    pub fn append_file(
+        &mut self,
+        file: OwnedFd,
+        offset: u64,
+        length: u64,
+        sendfile: bool,
+    ) -> Result<(), AprError> {
         let pool = self.request.pool().as_ptr();
         let offset = ffi::apr_off_t::try_from(offset).unwrap_or(ffi::apr_off_t::MAX);
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let allocator = self.allocator();
         let mut descriptor = file.into_raw_fd();
         let mut handle = std::ptr::null_mut();
-        let flags = ffi::APR_FOPEN_READ;
+        let flags = if sendfile {
+            ffi::APR_FOPEN_READ | ffi::APR_FOPEN_SENDFILE_ENABLED
+        } else {
+            ffi::APR_FOPEN_READ
+        };
         // SAFETY: the pool is alive; the descriptor is ours and becomes the handle's.
         let status = unsafe { ffi::apr_os_file_put(&mut handle, &mut descriptor, flags, pool) };
         AprError::check(status)?;

@@ -180,6 +180,15 @@ impl<'r> Request<'r> {
         u64::try_from(limit).ok().filter(|limit| *limit > 0)
     }
 
+    /// Whether a filter handles the response's content, e.g. mod_deflate, not only its protocol.
+    pub fn has_content_filter(self) -> bool {
+        let filter = field!(self.raw, output_filters);
+        !filter.is_null() && {
+            let record = field!(filter, frec);
+            field!(record, ftype) < ffi::ap_filter_type_AP_FTYPE_PROTOCOL
+        }
+    }
+
     /// Whether the client waits for `100 Continue` before it sends its body.
     pub fn expects_continue(self) -> bool {
         field!(self.raw, expecting_100) != 0

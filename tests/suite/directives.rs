@@ -5,6 +5,15 @@ use wsgi_tests::{Builder, Mode, Server};
 
 /// Directives that work.
 const SUPPORTED: &[&str] = &[
+    "WSGIRestrictProcess",
+    "WSGICaseSensitivity",
+    "WSGIVerboseDebugging",
+    "WSGIPassApacheRequest",
+    "WSGIErrorOverride",
+    "WSGIMapHEADToGET",
+    "WSGITrustedProxyHeaders",
+    "WSGITrustedProxies",
+    "WSGIEnableSendfile",
     "WSGIScriptAlias",
     "WSGIScriptAliasMatch",
     "WSGIDaemonProcess",
@@ -25,7 +34,6 @@ const SUPPORTED: &[&str] = &[
 
 /// Directives of mod_wsgi that do not work yet, with right arguments.
 const NOT_YET: &[&str] = &[
-    "WSGIRestrictProcess app",
     "WSGIDispatchScript /x.py",
     "WSGIHandlerScript name /x.py",
     "WSGIPythonEggs /tmp",
@@ -40,15 +48,7 @@ const NOT_YET: &[&str] = &[
     "WSGIRestrictStdin On",
     "WSGIRestrictStdout On",
     "WSGIRestrictSignal Off",
-    "WSGICaseSensitivity On",
-    "WSGIVerboseDebugging On",
-    "WSGIPassApacheRequest On",
-    "WSGIErrorOverride On",
-    "WSGIMapHEADToGET On",
     "WSGIIgnoreActivity On",
-    "WSGITrustedProxyHeaders X-Forwarded-For",
-    "WSGITrustedProxies 127.0.0.1",
-    "WSGIEnableSendfile On",
     "WSGIAccessScript /x.py",
     "WSGIAuthUserScript /x.py",
     "WSGIAuthGroupScript /x.py",
@@ -151,6 +151,17 @@ const WRONG: &[(&str, &str)] = &[
     ("WSGIScriptReloading perhaps", "perhaps"),
     ("WSGIChunkedRequest perhaps", "perhaps"),
     ("WSGIPassAuthorization perhaps", "perhaps"),
+    ("WSGIErrorOverride perhaps", "perhaps"),
+    ("WSGIMapHEADToGET perhaps", "perhaps"),
+    ("WSGIEnableSendfile perhaps", "perhaps"),
+    ("WSGIPassApacheRequest perhaps", "perhaps"),
+    ("WSGICaseSensitivity perhaps", "perhaps"),
+    ("WSGIRestrictProcess", "WSGIRestrictProcess"),
+    ("WSGIRestrictProcess \"open", "open"),
+    ("WSGITrustedProxies", "WSGITrustedProxies"),
+    ("WSGITrustedProxies 10.0.0.0/33", "10.0.0.0/33"),
+    ("WSGITrustedProxies example.com", "example.com"),
+    ("WSGITrustedProxyHeaders", "WSGITrustedProxyHeaders"),
     ("WSGIImportScript", "WSGIImportScript"),
     (
         "WSGIImportScript /x.py process-group=a",
@@ -320,4 +331,43 @@ fn what_is_met_without_a_directive_is_accepted_and_told_once() {
         let (right, said) = with(wrong).configtest();
         assert!(!right && said.contains(named), "{wrong}: {said}");
     }
+}
+
+#[test]
+fn directives_of_earlier_versions_load_and_name_what_replaced_them() {
+    if only_ours("it refuses what it has removed") {
+        return;
+    }
+    let lines = [
+        "WSGILazyInitialization Off",
+        "WSGIPy3kWarningFlag On",
+        "WSGINewRelicConfigFile /etc/newrelic.ini",
+        "WSGINewRelicEnvironment production",
+        "WSGIReloadMechanism Process",
+        "WSGIOutputBuffering Off",
+        "WSGIVerboseDebugging On",
+        "<Directory />\nWSGIUserAuthoritative On\n</Directory>",
+    ];
+    let (right, said) = with(&[&lines[..], &lines[..]].concat().join("\n")).configtest();
+    assert!(right, "{said}");
+    for line in lines {
+        let name = line
+            .split(['\n', ' '])
+            .find(|word| word.starts_with("WSGI"));
+        let text = format!(
+            "{} is accepted and has no effect: ",
+            name.unwrap_or_default()
+        );
+        assert_eq!(said.matches(&text).count(), 1, "{text}{said}");
+    }
+}
+
+#[test]
+fn a_header_that_cannot_be_trusted_is_told() {
+    let (right, said) = with("WSGITrustedProxyHeaders X-Forwarded-For X-Foo").configtest();
+    assert!(right, "{said}");
+    assert!(
+        only_ours("it says nothing") || said.contains("X-Foo"),
+        "{said}"
+    );
 }

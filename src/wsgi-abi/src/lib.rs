@@ -10,7 +10,7 @@
 use std::ffi::{c_int, c_void};
 
 /// Raised with every change of a struct or function below.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// The function that gives the table: `extern "C" fn() -> *const GatewayTable`, never null, valid
 /// until the process ends.
@@ -92,6 +92,9 @@ pub struct ProcessCalls {
 pub struct RequestCalls {
     /// Passed to every call.
     pub context: *mut c_void,
+    /// httpd's `request_rec` where the application is to get it (WSGIPassApacheRequest), else null.
+    /// The gateway passes it on and never looks into it.
+    pub request_rec: *mut c_void,
     /// Reads at most `capacity` bytes of the body into `buffer`; waits until there is at least one.
     /// Returns the count, 0 at the body's end, or minus the code of a `Failure`.
     pub read_body:

@@ -61,6 +61,16 @@ pub enum OptionError {
         /// What the option takes, e.g. `a whole number of seconds`.
         expected: &'static str,
     },
+    /// An argument is not of the kind that the directive takes.
+    #[error("{directive}: '{value}' is not {expected}")]
+    Argument {
+        /// The directive as the table spells it.
+        directive: String,
+        /// The argument that was written.
+        value: String,
+        /// What the directive takes.
+        expected: &'static str,
+    },
     /// A flag is neither On nor Off.
     #[error("{directive} must be one of: Off | On, not '{value}'")]
     Flag {

@@ -74,7 +74,7 @@ fn expand_token(value: &[u8], lookup: &impl Lookup) -> Option<Cow<'static, [u8]>
 
 /// `value` with `%{GLOBAL}` made the empty name, for the places where that is known while the
 /// configuration is read.
-pub(crate) fn translate_global(value: &[u8]) -> Vec<u8> {
+pub fn translate_global(value: &[u8]) -> Vec<u8> {
     if value == b"%{GLOBAL}" {
         Vec::new()
     } else {

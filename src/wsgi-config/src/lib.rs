@@ -14,6 +14,7 @@ pub mod flag;
 pub mod group;
 pub mod import_script;
 pub mod layer;
+pub mod proxy;
 pub mod script_name;
 pub mod words;
 

@@ -6,6 +6,7 @@
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
 use std::thread::ThreadId;
 
@@ -200,6 +201,10 @@ impl EmbeddedExchange {
 }
 
 impl Exchange for EmbeddedExchange {
+    fn request_rec(&self) -> Option<NonNull<c_void>> {
+        NonNull::new(self.with(|calls| calls.request_rec)?)
+    }
+
     fn started(&self) -> Result<(), Failure> {
         Ok(())
     }

@@ -4,7 +4,9 @@
 //! Used on the request's thread, and by threads of the application that read the body. Knows
 //! nothing of Python.
 
+use std::ffi::c_void;
 use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
 
 use wsgi_wire::Failure;
 
@@ -17,6 +19,11 @@ pub trait Exchange: Send + Sync {
     /// Tells that the application's code is about to run, so the request may not be given to another
     /// process any more. Called with the GIL held: must not block.
     fn started(&self) -> Result<(), Failure>;
+
+    /// httpd's own `request_rec` for `apache.request_rec`, where the application is to get it.
+    fn request_rec(&self) -> Option<NonNull<c_void>> {
+        None
+    }
 
     /// Reads at most `buffer.len()` bytes of the request body and waits until there is at least one;
     /// 0 is the body's end.

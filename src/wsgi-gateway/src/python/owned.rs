@@ -3,6 +3,7 @@
 //! Used by attached threads only. An [`Owned`] cannot outlive the attachment; a [`Stored`] does, and
 //! lies in the structure of its interpreter.
 
+use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
@@ -108,6 +109,14 @@ impl<'p> Owned<'p> {
             }
             Err(error) => Ok(Err(error)),
         }
+    }
+
+    /// A capsule without a name around a pointer that is not ours to free.
+    pub fn capsule(python: Python<'p>, pointer: NonNull<c_void>) -> Result<Self, Raised> {
+        // SAFETY: without a name and a destructor nothing is called or read later.
+        Owned::new(python, unsafe {
+            ffi::PyCapsule_New(pointer.as_ptr(), ptr::null(), None)
+        })
     }
 
     /// A float.

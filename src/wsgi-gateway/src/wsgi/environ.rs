@@ -60,6 +60,8 @@ own_keys! {
     application_start = b"mod_wsgi.application_start";
     /// The number of the request's thread.
     thread_id = b"mod_wsgi.thread_id";
+    /// httpd's own structure (WSGIPassApacheRequest).
+    request_rec = b"apache.request_rec";
     /// The value `http`.
     http = b"http";
     /// The value `https`.
@@ -200,6 +202,8 @@ pub struct RequestObjects<'o, 'p> {
     pub input: &'o Owned<'p>,
     /// `wsgi.early_hints`.
     pub early_hints: &'o Owned<'p>,
+    /// `apache.request_rec`.
+    pub request_rec: Option<Owned<'p>>,
 }
 
 static THREADS: AtomicU64 = AtomicU64::new(0);
@@ -227,6 +231,9 @@ pub fn build<'p>(
     environ.set_dict_item(own.url_scheme.object(python), scheme.object(python))?;
     environ.set_dict_item(own.input.object(python), objects.input)?;
     environ.set_dict_item(own.early_hints.object(python), objects.early_hints)?;
+    if let Some(request_rec) = &objects.request_rec {
+        environ.set_dict_item(own.request_rec.object(python), request_rec)?;
+    }
     for (key, micros) in [
         (&own.request_start, head.request_start),
         (&own.queue_start, head.queue_start),

@@ -132,7 +132,7 @@ fn attend(
         }
         Err(raised) => return Err(failed(python, request, call, raised)),
     };
-    let (environ, start_response) = match arguments(python, request, call) {
+    let (environ, start_response) = match arguments(python, request, (call, exchange)) {
         Ok(arguments) => arguments,
         Err(raised) => return Err(failed(python, request, call, raised)),
     };
@@ -160,7 +160,7 @@ fn attend(
 fn arguments<'p>(
     python: Python<'p>,
     request: &Request<'_>,
-    call: &Arc<Call>,
+    (call, exchange): (&Arc<Call>, &Arc<dyn Exchange>),
 ) -> Result<(Owned<'p>, Owned<'p>), Raised> {
     let objects = &request.interpreter.objects;
     let input = input::make(
@@ -190,6 +190,10 @@ fn arguments<'p>(
         &environ::RequestObjects {
             input: &input,
             early_hints: &early_hints,
+            request_rec: exchange
+                .request_rec()
+                .map(|pointer| Owned::capsule(python, pointer))
+                .transpose()?,
         },
     )?;
     Ok((environ, start_response))

@@ -178,6 +178,7 @@ impl Client {
 
     fn run(&mut self, gateway: &Gateway, request: &Request) {
         let calls = RequestCalls {
+            request_rec: std::ptr::null_mut(),
             context: (&raw mut *self).cast(),
             read_body,
             send_interim,
