@@ -103,6 +103,14 @@ impl Embedded {
         conversation.finish(code)
     }
 
+    /// Ends Python if this child has started it: applications clean up.
+    pub fn stop(&self) {
+        if let Some(Ok(table)) = self.table.get() {
+            // SAFETY: the table is the gateway's, and nothing of it is called afterwards.
+            unsafe { (table.stop)() };
+        }
+    }
+
     /// The gateway's table; the first caller of a child starts Python, the others wait.
     fn table(&self, server: Server<'_>) -> Result<&'static GatewayTable, EmbeddedError> {
         let mut reason = None;

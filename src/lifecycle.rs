@@ -3,7 +3,7 @@
 //! The only file that registers with httpd. Every function httpd calls is one call to the panic
 //! boundary.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 
 use crate::config::Configuration;
 use crate::dispatch;
@@ -106,17 +106,30 @@ unsafe extern "C" fn on_post_config(
     })
 }
 
-unsafe extern "C" fn on_child_init(_: *mut ffi::apr_pool_t, server: *mut ffi::server_rec) {
+unsafe extern "C" fn on_child_init(pool: *mut ffi::apr_pool_t, server: *mut ffi::server_rec) {
     guard((), || {
         // SAFETY: the main server of the running configuration.
         let server = unsafe { Server::from_raw(server) };
         supervise::enter_child();
+        // SAFETY: the child's pool, which lives until the child ends.
+        let pool = unsafe { Pool::from_raw(pool) };
+        pool.on_clear(std::ptr::null_mut(), on_child_exit);
         if let Some(site) = Site::current()
             && let Err(error) = site.embedded.preload(server)
         {
             log::server(server, Level::Error, error);
         }
     });
+}
+
+/// The child ends in order: Python gets to know.
+unsafe extern "C" fn on_child_exit(_: *mut c_void) -> ffi::apr_status_t {
+    guard(0, || {
+        if let Some(site) = Site::current() {
+            site.embedded.stop();
+        }
+        0
+    })
 }
 
 unsafe extern "C" fn on_translate_name(request: *mut ffi::request_rec) -> c_int {
