@@ -2,8 +2,10 @@
 //!
 //! Any thread that may use the request or server. Nothing is formatted for a level that is off.
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::fmt::{self, Display};
+
+use parking_lot::Mutex;
 
 use crate::ffi;
 use crate::httpd::request::Request;
@@ -42,12 +44,27 @@ pub fn request_logs(request: Request<'_>, level: Level) -> bool {
     unsafe { ffi::wsgi_request_logs(request.as_ptr(), level.code()) != 0 }
 }
 
-/// Logs a line that came from elsewhere (a daemon, the gateway) in the request's context; `level`
-/// is httpd's number.
+/// Held while several lines that belong together are logged.
+static BLOCK: Mutex<()> = Mutex::new(());
+
+/// Logs each line of `text` by itself, and no other of this process's blocks between them.
+fn each_line(text: Vec<u8>, mut log: impl FnMut(&CStr)) {
+    if !text.contains(&b'\n') {
+        return log(&without_nul(text));
+    }
+    let _block = BLOCK.lock();
+    for line in text.split(|byte| *byte == b'\n') {
+        log(&without_nul(line.to_vec()));
+    }
+}
+
+/// Logs text that came from elsewhere (a daemon, the gateway) in the request's context, a record for
+/// each line; `level` is httpd's number.
 pub fn request_line(request: Request<'_>, level: u8, text: Vec<u8>) {
-    let text = without_nul(text);
-    // SAFETY: request and text are alive for the call.
-    unsafe { ffi::wsgi_log_request(request.as_ptr(), c_int::from(level), 0, text.as_ptr()) }
+    each_line(text, |line| {
+        // SAFETY: request and line are alive for the call.
+        unsafe { ffi::wsgi_log_request(request.as_ptr(), c_int::from(level), 0, line.as_ptr()) }
+    });
 }
 
 /// Logs one line in the server's context.
@@ -59,11 +76,12 @@ pub fn server(server: Server<'_>, level: Level, text: impl Display) {
     }
 }
 
-/// Logs a line that came from elsewhere in the server's context.
+/// Logs text that came from elsewhere in the server's context, a record for each line.
 pub fn server_line(server: Server<'_>, level: u8, text: Vec<u8>) {
-    let text = without_nul(text);
-    // SAFETY: server and text are alive for the call.
-    unsafe { ffi::wsgi_log_server(server.as_ptr(), c_int::from(level), 0, text.as_ptr()) }
+    each_line(text, |line| {
+        // SAFETY: server and line are alive for the call.
+        unsafe { ffi::wsgi_log_server(server.as_ptr(), c_int::from(level), 0, line.as_ptr()) }
+    });
 }
 
 /// C's strings end at a NUL; show it as a question mark instead of losing the rest.

@@ -1,7 +1,7 @@
 //! What goes wrong in an application: one status to the client, one account in the log, no leak.
 
-use wsgi_tests::Mode;
 use wsgi_tests::apache::only_ours;
+use wsgi_tests::{Mode, wait};
 
 use crate::support::{is_not_taken_for_whole, serving};
 
@@ -36,6 +36,28 @@ in_both_modes! {
             assert!(line.contains("[wsgi:error]"), "{line}");
         }
         assert!(!server.log().text().contains("\\n"));
+    }
+
+    fn the_lines_of_a_traceback_stay_together(mode) {
+        if only_ours("version 6 logs the last line alone") {
+            return;
+        }
+        let mut server = serving(mode, "raises").start();
+        server.expect_traceback("ValueError: secret trouble");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..5).for_each(|_| drop(server.get("/?before-value"))));
+            }
+        });
+        let end = "ValueError: secret trouble";
+        wait::until_true("all of them", || server.log().lines_with(end).len() == 40);
+        let log = server.log().text();
+        let mut inside = false;
+        for line in log.lines().filter(|line| line.contains("[wsgi:error]")) {
+            let begins = line.contains("Exception occurred processing");
+            assert_ne!(begins, inside, "another's line: {line}\n{log}");
+            inside = !line.contains(end);
+        }
     }
 
     fn exits_and_the_base_exception_do_not_end_the_process(mode) {

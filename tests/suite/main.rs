@@ -11,6 +11,7 @@ mod daemon;
 mod directives;
 mod environ;
 mod errors;
+mod events;
 mod examples;
 mod express;
 mod faults;

@@ -8,11 +8,13 @@
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use wsgi_wire::Failure;
 
 use crate::exchange::Exchange;
+use crate::observe::Observation;
 
 /// What the application has said about its response so far.
 #[derive(Debug, Default)]
@@ -55,6 +57,8 @@ pub struct Call {
     ended: AtomicBool,
     /// See [`Response`].
     pub response: Mutex<Response>,
+    /// See [`Observation`].
+    pub observed: Observation,
 }
 
 impl Call {
@@ -68,6 +72,7 @@ impl Call {
             exchange: Mutex::new(Some(Arc::clone(exchange))),
             ended: AtomicBool::new(false),
             response: Mutex::new(response),
+            observed: Observation::default(),
         })
     }
 
@@ -101,7 +106,7 @@ impl Call {
 
     /// Sends the head if that is still to be done, then `data`, as far as it belongs to the response.
     pub fn send(&self, data: &[u8], flush: bool) -> Result<(), Failure> {
-        self.transfer(|exchange, response| {
+        self.measured_transfer(|exchange, response| {
             send_head(exchange, response)?;
             let length = {
                 let mut response = response.lock();
@@ -109,11 +114,10 @@ impl Call {
                 response.sent += length;
                 length as usize
             };
-            if length == 0 {
-                Ok(())
-            } else {
-                exchange.send_data(&data[..length], flush)
+            if length > 0 {
+                exchange.send_data(&data[..length], flush)?;
             }
+            Ok(length as u64)
         })
     }
 
@@ -124,7 +128,7 @@ impl Call {
 
     /// Sends the head and a part of a file, as far as it belongs to the response.
     pub fn send_file(&self, file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Failure> {
-        self.transfer(|exchange, response| {
+        self.measured_transfer(|exchange, response| {
             send_head(exchange, response)?;
             let length = {
                 let mut response = response.lock();
@@ -132,11 +136,10 @@ impl Call {
                 response.sent += length;
                 length
             };
-            if length == 0 {
-                Ok(())
-            } else {
-                exchange.send_file(file, offset, length)
+            if length > 0 {
+                exchange.send_file(file, offset, length)?;
             }
+            Ok(length)
         })
     }
 
@@ -151,11 +154,27 @@ impl Call {
         }
     }
 
-    /// One use of the way to the client; remembers a failure, after which all others get the same.
-    fn transfer(
+    /// A [`Call::transfer`] of a part of the body, whose length it gives.
+    fn measured_transfer(
         &self,
-        work: impl FnOnce(&dyn Exchange, &Mutex<Response>) -> Result<(), Failure>,
+        work: impl FnOnce(&dyn Exchange, &Mutex<Response>) -> Result<u64, Failure>,
     ) -> Result<(), Failure> {
+        let Some(meter) = self.observed.meter() else {
+            return self.transfer(work).map(drop);
+        };
+        let since = Instant::now();
+        let length = self.transfer(work)?;
+        if length > 0 {
+            meter.output.add(since, length);
+        }
+        Ok(())
+    }
+
+    /// One use of the way to the client; remembers a failure, after which all others get the same.
+    fn transfer<T>(
+        &self,
+        work: impl FnOnce(&dyn Exchange, &Mutex<Response>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let exchange = self.exchange.lock();
         if let Some(failure) = self.response.lock().broken {
             return Err(failure);
@@ -164,8 +183,8 @@ impl Call {
             return Err(Failure::ClientGone);
         };
         let result = work(exchange.as_ref(), &self.response);
-        if let Err(failure) = result {
-            self.response.lock().broken = Some(failure);
+        if let Err(failure) = &result {
+            self.response.lock().broken = Some(*failure);
         }
         result
     }

@@ -127,7 +127,7 @@ fn begin(config: &[u8], log: ProcessLog) -> Result<(), EmbedError> {
 
 fn stopped() {
     if let Some(host) = HOST.get() {
-        host.shutdown();
+        host.shutdown("");
     }
 }
 

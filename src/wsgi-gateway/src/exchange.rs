@@ -42,8 +42,9 @@ pub trait Exchange: Send + Sync {
     /// Sends `length` bytes of a regular file from `offset`; the descriptor is lent for the call.
     fn send_file(&self, file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Failure>;
 
-    /// Writes a line, without its end, to the server's error log in the request's context; `level`
-    /// is Apache's number (`http_log.h`). A line that cannot be delivered is dropped.
+    /// Writes text to the server's error log in the request's context, its lines as records that
+    /// follow each other; `level` is Apache's number (`http_log.h`). What cannot be delivered is
+    /// dropped.
     fn log(&self, level: u8, text: &[u8]);
 }
 

@@ -133,11 +133,18 @@ impl Host {
         session.run(&request)
     }
 
-    /// Runs what the applications registered for the process's end, in every interpreter. Called
-    /// without the GIL, when no request runs any more or none is waited for; may take as long as the
-    /// applications' functions do, so the caller sets a deadline.
-    pub fn shutdown(&self) {
-        self.interpreters.end();
+    /// Tells the applications' subscribers that the process got a signal. Called without the GIL, on
+    /// a thread that nothing else waits for.
+    pub fn signalled(&self, name: &str, number: i32) {
+        self.interpreters.signalled(name, number);
+    }
+
+    /// Runs what the applications registered for the process's end, in every interpreter; `reason`
+    /// is the `shutdown_reason` of their event. Called without the GIL, when no request runs any more
+    /// or none is waited for; may take as long as the applications' functions do, so the caller sets
+    /// a deadline.
+    pub fn shutdown(&self, reason: &str) {
+        self.interpreters.end(reason);
         python::leave_threads();
     }
 

@@ -13,7 +13,7 @@ use wsgi_wire::launch::GatewayConfig;
 use crate::application::Script;
 use crate::log::{self, level};
 use crate::objects::{self, Objects};
-use crate::python::{self, Attached, InterpreterState, Object, Owned, Python};
+use crate::python::{self, Attached, InterpreterState, Owned, Python};
 use crate::wsgi::environ::KnownKeys;
 
 /// Why an application group has no interpreter.
@@ -67,17 +67,13 @@ impl Interpreter {
         let mut lines = vec![first_line.as_bytes().to_vec()];
         let describe = self.objects.describe.object(python);
         match describe.call2(python, &error.value, &error.trace) {
-            Ok(described) => lines.extend(bytes_of_list(python, &described)),
+            Ok(described) => lines.extend(described.bytes_of_items(python)),
             Err(raised) => {
                 let line = b"(the exception could not be described)".to_vec();
                 lines.push(raised.discard(python, line));
             }
         }
-        python.detached(|| {
-            lines
-                .iter()
-                .for_each(|line| log::message(level::ERROR, line))
-        });
+        python.detached(|| log::block(level::ERROR, &lines));
     }
 
     fn name_application_group(&self, group: &[u8]) {
@@ -94,28 +90,37 @@ impl Interpreter {
         }
     }
 
-    fn end(&self) {
+    fn signalled(&self, name: &str, number: i32) {
         let attached = self.attach();
         let python = attached.python();
+        let number = u64::try_from(number).unwrap_or(0);
+        let arguments =
+            Owned::text(python, name).and_then(|name| Ok((name, Owned::int(python, number)?)));
+        let told = arguments.and_then(|(name, number)| {
+            let signal = self.objects.process_signal.object(python);
+            signal.call2(python, &name, &number)
+        });
+        if let Err(raised) = told {
+            raised.discard(python, ());
+        }
+    }
+
+    fn end(&self, reason: &str) {
+        let attached = self.attach();
+        let python = attached.python();
+        let stopping = self.objects.process_stopping.object(python);
+        let told = Owned::text(python, reason).and_then(|reason| stopping.call1(python, &reason));
+        if let Err(raised) = told {
+            raised.discard(python, ());
+        }
         match self.objects.end.object(python).call0(python) {
             Ok(failures) => {
-                let lines = bytes_of_list(python, &failures);
-                python.detached(|| {
-                    lines
-                        .iter()
-                        .for_each(|line| log::message(level::ERROR, line))
-                });
+                let lines = failures.bytes_of_items(python);
+                python.detached(|| log::block(level::ERROR, &lines));
             }
             Err(raised) => raised.discard(python, ()),
         }
     }
-}
-
-fn bytes_of_list(python: Python<'_>, list: &Object) -> Vec<Vec<u8>> {
-    (0..list.sequence_length())
-        .filter_map(|index| list.item(python, index))
-        .filter_map(|line| line.as_bytes().map(<[u8]>::to_vec))
-        .collect()
 }
 
 /// Which application group has which interpreter.
@@ -197,11 +202,24 @@ impl Interpreters {
         }
     }
 
-    /// Runs what applications registered for the end, the main interpreter last. Called without the
+    /// Tells the subscribers of every interpreter that the process got a signal. Called without the
     /// GIL.
-    pub fn end(&self) {
-        let all = self.making.lock().all.clone();
-        all.iter().rev().for_each(|interpreter| interpreter.end());
+    pub fn signalled(&self, name: &str, number: i32) {
+        for interpreter in self.all() {
+            interpreter.signalled(name, number);
+        }
+    }
+
+    /// Runs what applications registered for the end, the main interpreter last; `reason` is what
+    /// their subscribers are told. Called without the GIL.
+    pub fn end(&self, reason: &str) {
+        for interpreter in self.all().iter().rev() {
+            interpreter.end(reason);
+        }
+    }
+
+    fn all(&self) -> Vec<&'static Interpreter> {
+        self.making.lock().all.clone()
     }
 }
 

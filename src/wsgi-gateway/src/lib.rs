@@ -15,6 +15,7 @@ mod host;
 mod interpreters;
 mod log;
 mod objects;
+mod observe;
 mod python;
 mod wsgi;
 

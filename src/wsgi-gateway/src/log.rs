@@ -6,10 +6,12 @@
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
+use wsgi_wire::frame::MAX_LOG;
+
 use crate::call::Call;
 use crate::python::Python;
 
-/// Writes a line, without its end, to the server's error log outside of a request: level, text.
+/// Writes text, a record for each of its lines, without its end, to the server's error log outside of a request: level, text.
 /// Called with or without the GIL, so it must not wait for Python.
 pub type ProcessLog = Arc<dyn Fn(u8, &[u8]) + Send + Sync>;
 
@@ -96,13 +98,44 @@ pub fn end_request(before: Before) {
     }
 }
 
+/// The request that runs on this thread.
+pub fn current_request() -> Option<Arc<Call>> {
+    THREAD.with_borrow(|thread| thread.request.clone())
+}
+
 /// Logs a message on behalf of the request that runs on this thread, or of the process. Called with
 /// the GIL released.
 pub fn message(level: u8, text: &[u8]) {
     if wanted(level) {
-        let request = THREAD.with_borrow(|thread| thread.request.clone());
-        deliver(request.as_ref(), level, text);
+        deliver(current_request().as_ref(), level, text);
     }
+}
+
+/// Logs lines that belong together, as [`message`] does one: a record each, with no other between
+/// them as far as that can be.
+pub fn block(level: u8, lines: &[Vec<u8>]) {
+    if wanted(level) {
+        let request = current_request();
+        for text in joined(lines) {
+            deliver(request.as_ref(), level, &text);
+        }
+    }
+}
+
+/// Lines put together to texts that can be delivered at once.
+fn joined(lines: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut texts: Vec<Vec<u8>> = Vec::new();
+    for line in lines {
+        let line = &line[..line.len().min(LONGEST_LINE)];
+        match texts.last_mut() {
+            Some(text) if text.len() + 1 + line.len() <= MAX_LOG as usize => {
+                text.push(b'\n');
+                text.extend_from_slice(line);
+            }
+            _ => texts.push(line.to_vec()),
+        }
+    }
+    texts
 }
 
 fn deliver(request: Option<&Arc<Call>>, level: u8, text: &[u8]) {
@@ -121,8 +154,8 @@ pub fn write(python: Python<'_>, text: &[u8]) {
     });
     if !lines.is_empty() {
         python.detached(|| {
-            for line in &lines {
-                deliver(request.as_ref(), level::ERROR, line);
+            for text in joined(&lines) {
+                deliver(request.as_ref(), level::ERROR, &text);
             }
         });
     }

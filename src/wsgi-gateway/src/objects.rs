@@ -10,6 +10,7 @@ use pyo3::ffi;
 use wsgi_wire::launch::GatewayConfig;
 
 use crate::log::{self, level};
+use crate::observe;
 use crate::python::{
     Arguments, Exception, Methods, Object, Owned, Python, Raised, Stored, fence_function,
     keywords_method, new_function,
@@ -20,9 +21,13 @@ use crate::wsgi::{input, start_response};
 /// The version that `mod_wsgi.version` tells: the one whose configuration and behaviour we match.
 const MOD_WSGI_VERSION: [u64; 3] = [6, 1, 1];
 
-const RUNTIME: &str = concat!(include_str!("runtime.py"), "\0");
+/// The files of the Python half, in the order they are executed.
+const SOURCES: [&str; 2] = [
+    concat!(include_str!("runtime.py"), "\0"),
+    concat!(include_str!("events.py"), "\0"),
+];
 
-/// What tracebacks call the file of the Python half.
+/// What tracebacks call the files of the Python half.
 const RUNTIME_NAME: &CStr = c"<mod_wsgi>";
 
 /// The Python objects that the gateway keeps in an interpreter.
@@ -51,6 +56,14 @@ pub struct Objects {
     pub name_application_group: Stored,
     /// `end` of `runtime.py`.
     pub end: Stored,
+    /// `request_started` of `events.py`.
+    pub request_started: Stored,
+    /// `process_signal` of `events.py`.
+    pub process_signal: Stored,
+    /// `process_stopping` of `events.py`.
+    pub process_stopping: Stored,
+    /// `RequestTimeout` of `events.py`.
+    pub request_timeout: Stored,
 }
 
 /// Sets the attached interpreter up for the application group `group`: executes the Python half and
@@ -61,20 +74,19 @@ pub fn make(python: Python<'_>, config: &GatewayConfig, group: &[u8]) -> Result<
         globals.set_dict_item(&*Owned::interned(python, name)?, value)
     };
     set(b"SETTINGS", &*settings(python, config, group)?)?;
-    set(
-        b"write_log",
-        &*new_function(python, &LOG_FUNCTIONS.0[0], None)?,
-    )?;
-    set(
-        b"log_message",
-        &*new_function(python, &LOG_FUNCTIONS.0[1], None)?,
-    )?;
+    for function in LOG_FUNCTIONS.0.iter().chain(&observe::FUNCTIONS.0) {
+        // SAFETY: the tables' names are C strings that live for ever.
+        let name = unsafe { CStr::from_ptr(function.ml_name) };
+        set(name.to_bytes(), &*new_function(python, function, None)?)?;
+    }
     set(b"__name__", &*Owned::latin1(python, b"mod_wsgi")?)?;
     set(
         b"__file__",
         &*Owned::latin1(python, RUNTIME_NAME.to_bytes())?,
     )?;
-    execute(python, &globals)?;
+    for source in SOURCES {
+        execute(python, source, &globals)?;
+    }
     let stored = |name: &[u8]| -> Result<Stored, Raised> {
         match globals.dict_item(python, &*Owned::interned(python, name)?)? {
             Some(found) => Ok(found.store()),
@@ -94,10 +106,15 @@ pub fn make(python: Python<'_>, config: &GatewayConfig, group: &[u8]) -> Result<
         describe: stored(b"describe")?,
         name_application_group: stored(b"name_application_group")?,
         end: stored(b"end")?,
+        request_started: stored(b"request_started")?,
+        process_signal: stored(b"process_signal")?,
+        process_stopping: stored(b"process_stopping")?,
+        request_timeout: stored(b"RequestTimeout")?,
     })
 }
 
-fn execute(python: Python<'_>, globals: &Owned<'_>) -> Result<(), Raised> {
+/// `source` ends with NUL.
+fn execute(python: Python<'_>, source: &str, globals: &Owned<'_>) -> Result<(), Raised> {
     // SAFETY: needs the GIL only; the answer is lent.
     let builtins = unsafe { ffi::PyEval_GetBuiltins() };
     // SAFETY: the interpreter owns its builtins.
@@ -106,7 +123,7 @@ fn execute(python: Python<'_>, globals: &Owned<'_>) -> Result<(), Raised> {
     // SAFETY: both strings end with NUL.
     let code = unsafe {
         ffi::Py_CompileString(
-            RUNTIME.as_ptr().cast(),
+            source.as_ptr().cast(),
             RUNTIME_NAME.as_ptr(),
             ffi::Py_file_input,
         )
@@ -215,9 +232,14 @@ fn directory_of(file: &CString) -> Vec<u8> {
         .map_or(Vec::new(), |end| bytes[..end].to_vec())
 }
 
-static LOG_FUNCTIONS: Methods<2> = Methods([
+static LOG_FUNCTIONS: Methods<3> = Methods([
     keywords_method(c"write_log", write_log, c"Takes bytes for the error log."),
     keywords_method(c"log_message", log_message, c"Logs a str with a level."),
+    keywords_method(
+        c"log_lines",
+        log_lines,
+        c"Logs a list of bytes with a level, together.",
+    ),
 ]);
 
 unsafe extern "C" fn write_log(
@@ -255,6 +277,27 @@ fn logged<'p>(python: Python<'p>, arguments: Arguments<'p>) -> Result<Owned<'p>,
             .and_then(|level| u8::try_from(level).ok());
         let text = text.utf8_lossy(python);
         python.detached(|| log::message(level.unwrap_or(level::INFO), text.as_bytes()));
+    }
+    Ok(Owned::none(python))
+}
+
+unsafe extern "C" fn log_lines(
+    _: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: Python called us with these arguments.
+    unsafe { fence_function((values, count, names), logged_lines) }
+}
+
+fn logged_lines<'p>(python: Python<'p>, arguments: Arguments<'p>) -> Result<Owned<'p>, Raised> {
+    if let [Some(level), Some(lines)] = arguments.bind("log_lines", ["level", "lines"])? {
+        let level = level
+            .as_u64(python)
+            .and_then(|level| u8::try_from(level).ok());
+        let lines = lines.bytes_of_items(python);
+        python.detached(|| log::block(level.unwrap_or(level::INFO), &lines));
     }
     Ok(Owned::none(python))
 }

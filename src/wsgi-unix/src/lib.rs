@@ -25,5 +25,6 @@ pub mod process;
 pub mod signals;
 pub mod socket;
 pub mod spawn;
+pub mod usage;
 
 mod call;

@@ -12,6 +12,9 @@ use crate::{clock, process};
 /// The longest text of one line, bytes; what is over is cut. Apache cuts at 8192 as well.
 const MAX_TEXT: usize = 8192;
 
+/// How many lines are written at once at most: a bound on the memory that one text takes.
+const LINES_AT_ONCE: usize = 1000;
+
 macro_rules! levels {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $word:literal;)*) => {
         /// How severe a line is: the numbers and names of httpd's `http_log.h`.
@@ -94,22 +97,28 @@ pub fn enabled(level: Level) -> bool {
 /// Writes one line if its level is enabled: `log::line(Level::Info, format_args!(…))`.
 pub fn line(level: Level, text: Arguments<'_>) {
     if enabled(level) {
-        write(level, text.to_string().as_bytes());
+        write(level, &[text.to_string().as_bytes()]);
     }
 }
 
-/// As [`line`], for text in no particular encoding and without its line end.
-pub fn line_bytes(level: Level, text: &[u8]) {
+/// As [`line`], for text in no particular encoding: each of its lines becomes one, and no other
+/// process's or thread's comes between them.
+pub fn lines(level: Level, text: &[u8]) {
     if enabled(level) {
-        write(level, text);
+        text.split(|byte| *byte == b'\n')
+            .collect::<Vec<_>>()
+            .chunks(LINES_AT_ONCE)
+            .for_each(|lines| write(level, lines));
     }
 }
 
 /// A log that cannot be written has nowhere to say so: the result is dropped.
-fn write(level: Level, text: &[u8]) {
+fn write(level: Level, lines: &[&[u8]]) {
     let (pid, tid) = (process::own_pid(), process::own_tid());
-    let line = format_line(&clock::log_stamp(), level, pid, tid, text);
-    let _ = std::io::stderr().write_all(&line);
+    let stamp = clock::log_stamp();
+    let format = |line: &&[u8]| format_line(&stamp, level, pid, tid, line);
+    let text: Vec<u8> = lines.iter().flat_map(format).collect();
+    let _ = std::io::stderr().write_all(&text);
 }
 
 fn format_line(stamp: &str, level: Level, pid: i32, tid: i32, text: &[u8]) -> Vec<u8> {

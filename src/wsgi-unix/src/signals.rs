@@ -91,7 +91,7 @@ pub fn name(signal: i32) -> Option<&'static str> {
         .map(|(_, name)| *name)
 }
 
-const NAMES: [(i32, &str); 15] = [
+const NAMES: [(i32, &str); 16] = [
     (libc::SIGHUP, "SIGHUP"),
     (libc::SIGINT, "SIGINT"),
     (libc::SIGQUIT, "SIGQUIT"),
@@ -103,6 +103,7 @@ const NAMES: [(i32, &str); 15] = [
     (libc::SIGKILL, "SIGKILL"),
     (libc::SIGUSR1, "SIGUSR1"),
     (libc::SIGSEGV, "SIGSEGV"),
+    (libc::SIGUSR2, "SIGUSR2"),
     (libc::SIGPIPE, "SIGPIPE"),
     (libc::SIGTERM, "SIGTERM"),
     (libc::SIGXCPU, "SIGXCPU"),

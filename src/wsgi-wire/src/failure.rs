@@ -80,6 +80,8 @@ failures! {
     BodyMalformed = 9, 400, Client;
     /// The gateway itself failed; its log line says how.
     Internal = 10, 500, Ourselves;
+    /// The application was interrupted because it had taken too long.
+    Interrupted = 11, 504, Application;
 }
 
 #[cfg(test)]

@@ -10,6 +10,41 @@ process_group = None
 application_group = None
 maximum_processes = 0
 threads_per_process = 0
+event_callbacks = []
+shutdown_callbacks = []
+signal_callbacks = []
+active_requests = {}
+
+
+class RequestTimeout(BaseException):
+    """Raised inside an application whose request has taken longer than it may."""
+
+
+def subscribe_events(callback):
+    event_callbacks.append(callback)
+    return callback
+
+
+def subscribe_shutdown(callback):
+    shutdown_callbacks.append(callback)
+    return callback
+
+
+def subscribe_signals(callback):
+    signal_callbacks.append(callback)
+    return callback
+
+
+def request_data():
+    raise RuntimeError("no active request for thread")
+
+
+def __getattr__(name):
+    if name != "LogHandler":
+        raise AttributeError(f"module 'mod_wsgi' has no attribute '{name}'")
+    from logging import StreamHandler
+
+    return StreamHandler
 
 
 class FileWrapper:

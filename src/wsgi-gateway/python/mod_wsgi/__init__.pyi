@@ -1,13 +1,31 @@
 # What type checkers and editors know of the module that the server gives to applications.
 
+import logging
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 version: tuple[int, int, int]
 process_group: str | None
 application_group: str | None
 maximum_processes: int
 threads_per_process: int
+
+# A subscriber gets an event's name and fields, and may return fields to be added.
+_Callback = TypeVar("_Callback", bound=Callable[..., dict[str, Any] | None])
+
+event_callbacks: list[Callable[..., Any]]
+shutdown_callbacks: list[Callable[..., Any]]
+signal_callbacks: list[Callable[..., Any]]
+active_requests: dict[str, dict[Any, Any]]
+
+def subscribe_events(callback: _Callback) -> _Callback: ...
+def subscribe_shutdown(callback: _Callback) -> _Callback: ...
+def subscribe_signals(callback: _Callback) -> _Callback: ...
+def request_data() -> dict[Any, Any]: ...
+
+class RequestTimeout(BaseException): ...
+
+class LogHandler(logging.Handler): ...
 
 class FileWrapper:
     filelike: IO[bytes]

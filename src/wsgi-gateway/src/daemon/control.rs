@@ -6,6 +6,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,15 @@ const ORDERLY: i32 = 0;
 /// The exit status of a process that could not do its work.
 const FAILED: i32 = 1;
 
+/// The first three end the process, the others are the applications'.
+const SIGNALS_NOTICED: [i32; 5] = [
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGUSR1,
+    libc::SIGHUP,
+    libc::SIGUSR2,
+];
+
 const SIGNALS: u64 = 0;
 const LIFELINE: u64 = 1;
 const WAKE: u64 = 2;
@@ -51,8 +61,7 @@ impl Watch {
     /// Takes over the process's signals: Python's handlers would wait for a main thread that never
     /// runs Python again.
     pub(super) fn new(lifeline: OwnedFd, wake: Arc<Wake>) -> Result<Watch, DaemonStartError> {
-        let arrivals = signals::notify(&[libc::SIGTERM, libc::SIGINT, libc::SIGUSR1])
-            .map_err(DaemonStartError::Signals)?;
+        let arrivals = signals::notify(&SIGNALS_NOTICED).map_err(DaemonStartError::Signals)?;
         let watched = || {
             let epoll = Epoll::new()?;
             epoll.add(arrivals.as_fd(), SIGNALS, Interest::READ)?;
@@ -100,6 +109,8 @@ struct Ending {
     /// When running requests are not waited for any more; `None`: they are in any case.
     deadline: Option<Instant>,
     status: i32,
+    /// The `shutdown_reason` that applications are told.
+    cause: &'static str,
 }
 
 impl Ending {
@@ -114,27 +125,30 @@ impl Ending {
 
 /// The main thread's state.
 pub(super) struct Control<'s> {
-    service: &'s Service,
+    service: &'s Arc<Service>,
     config: &'s DaemonConfig,
     watch: Watch,
     ending: Option<Ending>,
+    /// The way to the thread that passes signals on to applications, once there was one.
+    subscribers: Option<Sender<i32>>,
 }
 
 impl<'s> Control<'s> {
     /// The main thread of this service.
-    pub(super) fn new(service: &'s Service, config: &'s DaemonConfig, watch: Watch) -> Self {
+    pub(super) fn new(service: &'s Arc<Service>, config: &'s DaemonConfig, watch: Watch) -> Self {
         Control {
             service,
             config,
             watch,
             ending: None,
+            subscribers: None,
         }
     }
 
     /// Waits for the process's end and brings it about.
     pub(super) fn run(mut self, crew: &Crew) -> ! {
         let ending = loop {
-            self.notice_signals();
+            self.notice_signals(crew);
             self.notice_monitor();
             self.notice_replacement();
             self.notice_slow_start();
@@ -154,25 +168,52 @@ impl<'s> Control<'s> {
         late || self.service.permits.active() == 0
     }
 
-    fn notice_signals(&mut self) {
+    fn notice_signals(&mut self, crew: &Crew) {
         while let Ok(Some(signal)) = self.watch.arrivals.take() {
             let name = signals::name(signal).unwrap_or("signal");
             match signal {
-                libc::SIGUSR1 => self.replace(&format!("{name}: finishing the running requests")),
-                _ => self.stop(ORDERLY, &format!("{name}: stopping")),
+                libc::SIGHUP | libc::SIGUSR2 => self.pass_on(signal, crew),
+                libc::SIGUSR1 => self.replace(
+                    "graceful_signal",
+                    &format!("{name}: finishing the running requests"),
+                ),
+                _ => self.stop(ORDERLY, "shutdown_signal", &format!("{name}: stopping")),
             }
+        }
+    }
+
+    /// Applications hear of this signal on a thread of their own: this one never waits for Python.
+    fn pass_on(&mut self, signal: i32, crew: &Crew) {
+        if self.subscribers.is_none() {
+            match crew.start_signals(self.service) {
+                Ok(sender) => self.subscribers = Some(sender),
+                Err(error) => log::line(
+                    Level::Warn,
+                    format_args!("cannot pass a signal on to the application: {error}"),
+                ),
+            }
+        }
+        if let Some(subscribers) = &self.subscribers {
+            // The thread ends with this sender only.
+            let _ = subscribers.send(signal);
         }
     }
 
     fn notice_monitor(&mut self) {
         if self.watch.monitor_lost && self.ending.is_none() {
-            self.replace("the monitor is gone: finishing the running requests");
+            self.replace(
+                "shutdown_signal",
+                "the monitor is gone: finishing the running requests",
+            );
         }
     }
 
     fn notice_replacement(&mut self) {
         if self.ending.is_none() && self.service.replacement_asked() {
-            self.replace("the application's script changed or failed to load: to be replaced");
+            self.replace(
+                "script_reload",
+                "the application's script changed or failed to load: to be replaced",
+            );
         }
     }
 
@@ -191,7 +232,7 @@ impl<'s> Control<'s> {
                     self.group()
                 ),
             );
-            self.stop(FAILED, "startup-timeout: stopping");
+            self.stop(FAILED, "startup_timeout", "startup-timeout: stopping");
         }
     }
 
@@ -208,22 +249,32 @@ impl<'s> Control<'s> {
     }
 
     /// Requests get `shutdown-timeout` to end.
-    fn stop(&mut self, status: i32, reason: &str) {
-        self.begin(after(self.config.shutdown_timeout), status, reason);
+    fn stop(&mut self, status: i32, cause: &'static str, reason: &str) {
+        let deadline = after(self.config.shutdown_timeout);
+        let ending = Ending {
+            deadline,
+            status,
+            cause,
+        };
+        self.begin(ending, reason);
     }
 
     /// Requests get `graceful-timeout`, and then `shutdown-timeout`.
-    fn replace(&mut self, reason: &str) {
+    fn replace(&mut self, cause: &'static str, reason: &str) {
         let shutdown = self.config.shutdown_timeout;
         let deadline = match shutdown.is_zero() {
             true => None,
             false => after(self.config.graceful_timeout.saturating_add(shutdown)),
         };
-        self.begin(deadline, REPLACED_STATUS, reason);
+        let ending = Ending {
+            deadline,
+            status: REPLACED_STATUS,
+            cause,
+        };
+        self.begin(ending, reason);
     }
 
-    fn begin(&mut self, deadline: Option<Instant>, status: i32, reason: &str) {
-        let ending = Ending { deadline, status };
+    fn begin(&mut self, ending: Ending, reason: &str) {
         self.ending = Some(match self.ending {
             Some(earlier) => earlier.sooner_of(ending),
             None => {
@@ -248,6 +299,7 @@ impl<'s> Control<'s> {
         }
         self.service.rescue_early_logs();
         self.guard(ending);
+        self.subscribers = None;
         if running == 0 {
             self.service.dismiss_threads();
             let deadline = Instant::now() + DISMISSAL;
@@ -255,7 +307,7 @@ impl<'s> Control<'s> {
                 self.watch.wait(Some(deadline));
             }
         }
-        self.service.host.shutdown();
+        self.service.host.shutdown(ending.cause);
         process::exit_now(ending.status)
     }
 

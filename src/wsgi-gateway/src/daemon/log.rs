@@ -22,7 +22,7 @@ pub(super) fn open(threshold: u8) -> ProcessLog {
             format_args!("internal error, please report it: {panic}"),
         );
     }));
-    Arc::new(|level, text| log::line_bytes(Level::from_number(level), text))
+    Arc::new(|level, text| log::lines(Level::from_number(level), text))
 }
 
 /// An error and its causes in one line.

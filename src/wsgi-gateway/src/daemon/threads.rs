@@ -5,11 +5,12 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 
 use wsgi_unix::epoll::Wake;
 use wsgi_unix::log::{self, Level};
-use wsgi_unix::process;
+use wsgi_unix::{process, signals};
 
 use super::service::Service;
 use super::worker::Worker;
@@ -62,6 +63,18 @@ impl Crew {
             }
             log::line(Level::Info, format_args!("ready for requests"));
         })
+    }
+
+    /// Starts the thread that tells applications of the signals it is sent.
+    pub(super) fn start_signals(&self, service: &Arc<Service>) -> io::Result<Sender<i32>> {
+        let (sender, signals) = mpsc::channel();
+        self.spawn("wsgi-signals", service, move |service| {
+            for signal in signals {
+                let name = signals::name(signal).unwrap_or("signal");
+                service.host.signalled(name, signal);
+            }
+        })?;
+        Ok(sender)
     }
 
     fn spawn(

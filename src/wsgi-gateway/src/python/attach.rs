@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use pyo3::ffi;
 
@@ -36,7 +37,7 @@ impl<'p> Python<'p> {
         impl Drop for Restore {
             fn drop(&mut self) {
                 // SAFETY: the state was this thread's current one and nothing is current now.
-                unsafe { ffi::PyEval_RestoreThread(self.state) }
+                measured(|| unsafe { ffi::PyEval_RestoreThread(self.state) });
                 THREAD.with(|thread| thread.attached.set(self.attached));
             }
         }
@@ -63,6 +64,67 @@ unsafe impl Sync for InterpreterState {}
 
 /// Set when Python may no longer be entered, because its process is about to end.
 static LEFT: AtomicBool = AtomicBool::new(false);
+
+/// Set when somebody wants to know how long threads wait for the GIL.
+static MEASURED: AtomicBool = AtomicBool::new(false);
+
+/// How often and how long a thread waited for the GIL.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Waits {
+    /// How often it asked.
+    pub count: u64,
+    /// How long it waited, all in all.
+    pub total: Duration,
+    /// The shortest wait.
+    pub least: Duration,
+    /// The longest wait.
+    pub most: Duration,
+}
+
+impl Waits {
+    fn add(&mut self, wait: Duration) {
+        self.least = if self.count == 0 {
+            wait
+        } else {
+            self.least.min(wait)
+        };
+        self.count += 1;
+        self.total += wait;
+        self.most = self.most.max(wait);
+    }
+}
+
+thread_local! {
+    static WAITS: Cell<Waits> = const {
+        Cell::new(Waits {
+            count: 0,
+            total: Duration::ZERO,
+            least: Duration::ZERO,
+            most: Duration::ZERO,
+        })
+    };
+}
+
+/// From now on every wait for the GIL is measured.
+pub fn measure_waits() {
+    MEASURED.store(true, Ordering::Relaxed);
+}
+
+/// The calling thread's waits since the last call.
+pub fn take_waits() -> Waits {
+    WAITS.take()
+}
+
+fn measured(wait: impl FnOnce()) {
+    if !MEASURED.load(Ordering::Relaxed) {
+        return wait();
+    }
+    let since = Instant::now();
+    wait();
+    let mut waits = WAITS.get();
+    waits.add(since.elapsed());
+    WAITS.set(waits);
+}
 
 /// A thread state of the calling thread in one interpreter.
 #[derive(Clone, Copy)]
@@ -185,7 +247,7 @@ impl<'i> Attached<'i> {
             }
         };
         // SAFETY: the state is this thread's, and the flag above tells that none is current.
-        unsafe { ffi::PyEval_RestoreThread(state) };
+        measured(|| unsafe { ffi::PyEval_RestoreThread(state) });
         Attached(PhantomData)
     }
 

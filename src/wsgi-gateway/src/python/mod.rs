@@ -15,12 +15,15 @@ mod owned;
 mod text;
 mod types;
 
-pub use attach::{Attached, InterpreterState, Python, adopt_current, end_thread, leave_threads};
+pub use attach::{
+    Attached, InterpreterState, Python, Waits, adopt_current, end_thread, leave_threads,
+    measure_waits, take_waits,
+};
 pub use callback::{Arguments, NO_ARGUMENTS, Receiver, fence_function, fence_method, fence_next};
 pub use error::{Error, Exception, Raised, restore};
 pub use initialize::{InitializeError, initialize};
 pub use object::Object;
-pub use owned::{Owned, Stored};
+pub use owned::{Lent, Owned, Stored};
 pub use text::Latin1;
 pub use types::{
     Methods, Slots, keywords_method, new_function, new_instance, new_type, no_arguments_method,

@@ -97,6 +97,14 @@ impl Object {
         Some(unsafe { Object::lend(python, item) }.to_owned(python))
     }
 
+    /// The items of an exact list or tuple that are bytes.
+    pub fn bytes_of_items(&self, python: Python<'_>) -> Vec<Vec<u8>> {
+        (0..self.sequence_length())
+            .filter_map(|index| self.item(python, index))
+            .filter_map(|item| item.as_bytes().map(<[u8]>::to_vec))
+            .collect()
+    }
+
     /// The bytes of a `bytes` object (or of a subclass), else `None`.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         // SAFETY: the object lives.
@@ -205,6 +213,18 @@ impl Object {
                 ptr::null_mut::<ffi::PyObject>(),
             )
         };
+        Owned::new(python, result)
+    }
+
+    /// Calls with these positional arguments.
+    pub fn call<'p>(
+        &self,
+        python: Python<'p>,
+        arguments: Vec<Owned<'p>>,
+    ) -> Result<Owned<'p>, Raised> {
+        let arguments = Owned::tuple(python, arguments)?;
+        // SAFETY: the object lives; the arguments are a tuple.
+        let result = unsafe { ffi::PyObject_CallObject(self.as_ptr(), arguments.as_ptr()) };
         Owned::new(python, result)
     }
 

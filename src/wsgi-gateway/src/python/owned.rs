@@ -7,6 +7,7 @@ use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::ffi;
 
@@ -229,5 +230,35 @@ impl Stored {
     /// Gives the reference back to an attached thread, which releases it.
     pub fn release(self, _: Python<'_>) -> Owned<'_> {
         Owned(self.0, PhantomData)
+    }
+}
+
+/// A place where a function leaves an object it owns for those it calls on the same thread.
+#[derive(Debug, Default)]
+pub struct Lent(AtomicPtr<ffi::PyObject>);
+
+impl Lent {
+    /// Leaves the object here until the result is dropped.
+    pub fn put<'l>(&'l self, owner: &'l Owned<'_>) -> Loan<'l> {
+        self.0.store(owner.as_ptr(), Ordering::Relaxed);
+        Loan(self)
+    }
+
+    /// The object, if one is here. For the thread that left it, attached as it was then.
+    pub fn object<'p>(&self, python: Python<'p>) -> Option<Owned<'p>> {
+        let object = NonNull::new(self.0.load(Ordering::Relaxed))?;
+        // SAFETY: the loan ends before its owner does, and both are further down this thread's stack.
+        let object = unsafe { Object::lend(python, object.as_ptr()) };
+        Some(object.to_owned(python))
+    }
+}
+
+/// Ends what [`Lent::put`] began.
+#[derive(Debug)]
+pub struct Loan<'l>(&'l Lent);
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(ptr::null_mut(), Ordering::Relaxed);
     }
 }

@@ -6,6 +6,7 @@
 
 use std::ffi::CStr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use pyo3::ffi;
@@ -184,6 +185,21 @@ impl Input {
         result.map_err(|refusal| raise(python, &refusal))
     }
 
+    /// A use by the application, measured if somebody wants that.
+    fn counted<'p>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<Owned<'p>, Raised>,
+        length: impl FnOnce(&Owned<'p>) -> usize,
+    ) -> Result<Owned<'p>, Raised> {
+        let Some(meter) = self.call.observed.meter() else {
+            return read(self);
+        };
+        let since = Instant::now();
+        let data = read(self)?;
+        meter.input.add(since, length(&data) as u64);
+        Ok(data)
+    }
+
     fn read<'p>(&self, python: Python<'p>, limit: Option<u64>) -> Result<Owned<'p>, Raised> {
         let wanted = {
             // What is there already is given without letting go of the GIL.
@@ -260,7 +276,13 @@ fn method<'p>(
         if receiver.value.call.has_ended() {
             return Err(raise(python, &Refusal::Ended));
         }
-        read(receiver.value, python, limit(python, size)?)
+        receiver.value.counted(
+            |input| read(input, python, limit(python, size)?),
+            |data| match data.as_bytes() {
+                Some(bytes) => bytes.len(),
+                None => data.bytes_of_items(python).iter().map(Vec::len).sum(),
+            },
+        )
     }
 }
 
@@ -311,8 +333,9 @@ fn next_line<'p>(python: Python<'p>, input: &Input) -> Result<Option<Owned<'p>>,
     if input.call.has_ended() {
         return Err(raise(python, &Refusal::Ended));
     }
-    let line = input.read_line(python, None)?;
-    let at_end = line.as_bytes().is_none_or(<[u8]>::is_empty);
+    let length = |line: &Owned<'_>| line.as_bytes().map_or(0, <[u8]>::len);
+    let line = input.counted(|input| input.read_line(python, None), length)?;
+    let at_end = length(&line) == 0;
     Ok((!at_end).then_some(line))
 }
 

@@ -20,6 +20,7 @@ use crate::call::Call;
 use crate::exchange::{Exchange, Verdict};
 use crate::interpreters::Interpreter;
 use crate::log::{self, level};
+use crate::observe;
 use crate::python::{Exception, Object, Owned, Python, Raised, new_function, new_instance};
 
 use response::{Output, Stop, is_head};
@@ -82,6 +83,9 @@ impl<'e> Session<'e> {
 
     /// Runs the application, to the end of its response.
     pub fn run(&mut self, request: &Request<'_>) -> Verdict {
+        if observe::watched() != 0 {
+            self.call.observed.begin();
+        }
         let result = {
             let attached = request.interpreter.attach();
             attend(
@@ -93,9 +97,31 @@ impl<'e> Session<'e> {
             )
         };
         // A short body goes out here, when the thread has done with Python, so it need not come back.
-        match result.and_then(|output| finish(&self.call, request.head, output, &self.body)) {
+        let outcome =
+            result.and_then(|output| finish(&self.call, request.head, output, &self.body));
+        if self.call.observed.is_used() {
+            self.tell_of_end(request, outcome.err());
+        }
+        match outcome {
             Ok(()) => Verdict::Whole,
             Err(failure) => Verdict::Failed(failure),
+        }
+    }
+
+    /// Tells those who observe the request that it is over.
+    fn tell_of_end(&self, request: &Request<'_>, failure: Option<Failure>) {
+        let status = {
+            let response = self.call.response.lock();
+            match failure {
+                Some(failure) if !response.head_sent => failure.status(),
+                _ => response.status,
+            }
+        };
+        let attached = request.interpreter.attach();
+        let python = attached.python();
+        if let Err(raised) = observe::finished(python, &self.call.observed, status) {
+            let error = raised.take(python);
+            application::log_application_error(python, request.interpreter, request.script, &error);
         }
     }
 }
@@ -136,8 +162,26 @@ fn attend(
         Ok(arguments) => arguments,
         Err(raised) => return Err(failed(python, request, call, raised)),
     };
+    let _loan = call.observed.environ.put(&environ);
     exchange.started()?;
-    let result = match application.call2(python, &environ, &start_response) {
+    let application = if observe::watched() & observe::RECORDS == 0 {
+        Ok(application)
+    } else {
+        let attempts = observe::Attempts {
+            connects: u8::from(request.daemon_start != 0),
+            restarts: 0,
+        };
+        observe::request_started(
+            python,
+            request.interpreter,
+            &environ,
+            &application,
+            attempts,
+        )
+    };
+    let result =
+        application.and_then(|application| application.call2(python, &environ, &start_response));
+    let result = match result {
         Ok(result) => result,
         Err(raised) => return Err(failed(python, request, call, raised)),
     };
@@ -153,6 +197,9 @@ fn attend(
         Err(Stop::Broken(failure)) => Err(broken(python, failure)),
     };
     close(python, request, &result);
+    if let Some(meter) = call.observed.meter() {
+        meter.application_finishes(now());
+    }
     output
 }
 
@@ -178,6 +225,9 @@ fn arguments<'p>(
         daemon_start: request.daemon_start,
         application_start: now(),
     };
+    if let Some(meter) = call.observed.meter() {
+        meter.application_starts(moments.application_start);
+    }
     let environ = environ::build(
         python,
         (
@@ -203,6 +253,14 @@ fn arguments<'p>(
 /// its client failed, that is the failure, and nobody's fault here.
 fn failed(python: Python<'_>, request: &Request<'_>, call: &Call, raised: Raised) -> Failure {
     let error = raised.take(python);
+    if call.observed.is_used() {
+        if let Some(meter) = call.observed.meter() {
+            meter.application_finishes(now());
+        }
+        if let Err(raised) = observe::exception(python, &call.observed, &error) {
+            raised.discard(python, ());
+        }
+    }
     let (gone, head_sent) = {
         let response = call.response.lock();
         (response.broken.or(response.body_failed), response.head_sent)
@@ -210,9 +268,18 @@ fn failed(python: Python<'_>, request: &Request<'_>, call: &Call, raised: Raised
     if let Some(failure) = gone.filter(|_| error.is_of(Exception::Os)) {
         return broken(python, failure);
     }
-    application::log_application_error(python, request.interpreter, request.script, &error);
+    let timeout = request.interpreter.objects.request_timeout.object(python);
+    let interrupted = error.matches(timeout);
+    if interrupted {
+        let line = b"Request interrupted by RequestTimeout; thread recovered";
+        python.detached(|| log::message(level::INFO, line));
+    } else {
+        application::log_application_error(python, request.interpreter, request.script, &error);
+    }
     if head_sent {
         Failure::Incomplete
+    } else if interrupted {
+        Failure::Interrupted
     } else {
         Failure::Application
     }

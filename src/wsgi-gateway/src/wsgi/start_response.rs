@@ -11,6 +11,7 @@ use wsgi_wire::frame::MAX_HEAD;
 use wsgi_wire::response::{ResponseHead, append_header};
 
 use crate::call::Call;
+use crate::observe;
 use crate::python::{
     Arguments, Exception, Methods, Object, Owned, Python, Raised, Receiver, Slots, fence_method,
     keywords_method, new_function, new_type, restore,
@@ -78,6 +79,9 @@ fn called<'p>(
     };
     check_moment(python, call, exc_info.filter(|info| !info.is_none()))?;
     begin(python, call, status, headers)?;
+    if call.observed.is_used() {
+        observe::response_started(python, &call.observed, [status, headers], exc_info)?;
+    }
     new_function(python, &WRITE.0[0], Some(receiver.object))
 }
 

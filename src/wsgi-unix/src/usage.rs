@@ -1,0 +1,102 @@
+//! What a thread or the process has used: processor time and memory.
+//!
+//! Any process, any thread. A number the system does not give is 0.
+
+use std::fs;
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+/// Processor time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProcessorTime {
+    /// In the program's own code.
+    pub user: Duration,
+    /// In the kernel on its behalf.
+    pub system: Duration,
+}
+
+impl ProcessorTime {
+    /// What the calling thread has used.
+    pub fn of_thread() -> Self {
+        usage(libc::RUSAGE_THREAD).0
+    }
+
+    /// What the process has used.
+    pub fn of_process() -> Self {
+        usage(libc::RUSAGE_SELF).0
+    }
+
+    /// Both parts.
+    pub fn total(self) -> Duration {
+        self.user + self.system
+    }
+
+    /// What was used since `earlier`.
+    pub fn since(self, earlier: Self) -> Self {
+        ProcessorTime {
+            user: self.user.saturating_sub(earlier.user),
+            system: self.system.saturating_sub(earlier.system),
+        }
+    }
+}
+
+/// The memory that is resident now, bytes.
+pub fn resident_bytes() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| {
+            let field = text.split_ascii_whitespace().nth(1)?;
+            field.parse::<u64>().ok()
+        });
+    // SAFETY: a pure question.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages.unwrap_or(0) * u64::try_from(page).unwrap_or(0)
+}
+
+/// The most memory that was ever resident, bytes.
+pub fn most_resident_bytes() -> u64 {
+    usage(libc::RUSAGE_SELF).1 * 1024
+}
+
+/// Processor time, and the most memory in KiB.
+fn usage(who: libc::c_int) -> (ProcessorTime, u64) {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the structure is writable; getrusage fills it or leaves it zeroed.
+    unsafe { libc::getrusage(who, usage.as_mut_ptr()) };
+    // SAFETY: zeroed before, and all of `struct rusage` is integers.
+    let usage = unsafe { usage.assume_init() };
+    let time = ProcessorTime {
+        user: duration(usage.ru_utime),
+        system: duration(usage.ru_stime),
+    };
+    (time, u64::try_from(usage.ru_maxrss).unwrap_or(0))
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let micros = u64::try_from(time.tv_usec).unwrap_or(0);
+    Duration::from_secs(seconds) + Duration::from_micros(micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_takes_processor_time_of_its_thread() {
+        let before = ProcessorTime::of_thread();
+        let mut sum = 0_u64;
+        while ProcessorTime::of_thread().since(before).total().is_zero() {
+            sum = std::hint::black_box(sum + 1);
+        }
+        assert!(
+            ProcessorTime::of_process().total() >= ProcessorTime::of_thread().since(before).total()
+        );
+    }
+
+    #[test]
+    fn a_process_has_some_memory() {
+        assert!(resident_bytes() > 0);
+        assert!(most_resident_bytes() > 0);
+    }
+}
