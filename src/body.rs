@@ -34,6 +34,7 @@ pub struct RequestBody<'r> {
     request: Request<'r>,
     declared: Declared,
     brigade: Option<Brigade<'r>>,
+    /// What came before it was asked for.
     early: Vec<u8>,
     taken_early: usize,
     whole: bool,
@@ -126,12 +127,19 @@ impl<'r> RequestBody<'r> {
         let brigade = self
             .brigade
             .get_or_insert_with(|| Brigade::new(self.request));
+        let most = usize::try_from(max).unwrap_or(usize::MAX);
         while !self.ended && !self.whole {
             let mut count = 0;
+            let early = &mut self.early;
+            early.clear();
+            self.taken_early = 0;
             let outcome = brigade.read_body(max, Wait::Yes).and_then(|()| {
                 brigade.for_each_data(|data| {
-                    count += data.len();
-                    each(data);
+                    // A filter may give more than it was asked for.
+                    let (now, later) = data.split_at(data.len().min(most - count));
+                    count += now.len();
+                    each(now);
+                    early.extend_from_slice(later);
                 })
             });
             brigade.clear();

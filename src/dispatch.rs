@@ -281,6 +281,9 @@ fn declared_body(request: Request<'_>, config: &DirectoryConfig) -> Result<Decla
     }
     Ok(if length == 0 {
         Declared::Nothing
+    } else if request.has_input_content_filter() {
+        // The length is that of what travels; mod_deflate may make more of it.
+        Declared::Unknown
     } else {
         Declared::Length(length)
     })

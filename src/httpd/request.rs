@@ -182,11 +182,12 @@ impl<'r> Request<'r> {
 
     /// Whether a filter handles the response's content, e.g. mod_deflate, not only its protocol.
     pub fn has_content_filter(self) -> bool {
-        let filter = field!(self.raw, output_filters);
-        !filter.is_null() && {
-            let record = field!(filter, frec);
-            field!(record, ftype) < ffi::ap_filter_type_AP_FTYPE_PROTOCOL
-        }
+        handles_content(field!(self.raw, output_filters))
+    }
+
+    /// Whether a filter changes the request's body, so that its declared length may be another.
+    pub fn has_input_content_filter(self) -> bool {
+        handles_content(field!(self.raw, input_filters))
     }
 
     /// Whether the client waits for `100 Continue` before it sends its body.
@@ -436,4 +437,14 @@ impl<'r> Request<'r> {
         // SAFETY: a string of the connection's pool, or still null.
         unsafe { c_bytes(value) }.unwrap_or_default()
     }
+}
+
+/// Whether the first filter of a chain, in which filters are in the order of their kinds, handles
+/// content.
+fn handles_content(filter: *const ffi::ap_filter_t) -> bool {
+    if filter.is_null() {
+        return false;
+    }
+    let record = field!(filter, frec);
+    field!(record, ftype) < ffi::ap_filter_type_AP_FTYPE_PROTOCOL
 }

@@ -28,4 +28,5 @@ mod request_directives;
 mod response;
 mod restart;
 mod streaming;
+mod uploads;
 mod wsgi_protocol;

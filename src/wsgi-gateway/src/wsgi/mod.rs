@@ -194,7 +194,7 @@ fn attend(
     ) {
         Ok(output) => Ok(output),
         Err(Stop::Raised(raised)) => Err(failed(python, request, call, raised)),
-        Err(Stop::Broken(failure)) => Err(broken(python, failure)),
+        Err(Stop::Broken(failure)) => Err(ended_early(python, failure)),
     };
     close(python, request, &result);
     if let Some(meter) = call.observed.meter() {
@@ -261,12 +261,21 @@ fn failed(python: Python<'_>, request: &Request<'_>, call: &Call, raised: Raised
             raised.discard(python, ());
         }
     }
-    let (gone, head_sent) = {
+    let (broken, body_failed, head_sent) = {
         let response = call.response.lock();
-        (response.broken.or(response.body_failed), response.head_sent)
+        (response.broken, response.body_failed, response.head_sent)
     };
-    if let Some(failure) = gone.filter(|_| error.is_of(Exception::Os)) {
-        return broken(python, failure);
+    if error.is_of(Exception::Os) {
+        if let Some(failure) = broken {
+            return ended_early(python, failure);
+        }
+        if let Some(failure) = body_failed {
+            let path = request.script.shown();
+            let why = why_unread(failure);
+            let line = format!("WSGI script '{path}' ended, as {why}");
+            python.detached(|| log::message(level::INFO, line.as_bytes()));
+            return failure;
+        }
     }
     let timeout = request.interpreter.objects.request_timeout.object(python);
     let interrupted = error.matches(timeout);
@@ -285,7 +294,18 @@ fn failed(python: Python<'_>, request: &Request<'_>, call: &Call, raised: Raised
     }
 }
 
-fn broken(python: Python<'_>, failure: Failure) -> Failure {
+/// Why a request body could not be read to its end.
+fn why_unread(failure: Failure) -> &'static str {
+    match failure {
+        Failure::ClientGone => "the client closed the connection before it had sent its request",
+        Failure::BodyTimedOut => "the client sent its request too slowly",
+        Failure::BodyTooLarge => "the request body is larger than LimitRequestBody allows",
+        Failure::BodyMalformed => "the framing of the request body is malformed",
+        _ => "the request body could not be read",
+    }
+}
+
+fn ended_early(python: Python<'_>, failure: Failure) -> Failure {
     if log::wanted(level::DEBUG) {
         let line = format!("the exchange with the client ended early: {failure:?}");
         python.detached(|| log::message(level::DEBUG, line.as_bytes()));
