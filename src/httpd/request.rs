@@ -255,8 +255,11 @@ impl<'r> Request<'r> {
     pub fn redirect_internally(self, location: PoolStr<'r>) {
         set_field!(self.raw, method = c"GET".as_ptr());
         set_field!(self.raw, method_number = ffi::M_GET);
-        // What is left of the body belongs to the first request (RFC 3875 §6.2.2).
+        // The body belongs to the first request (RFC 3875 §6.2.2). Its end has to be found before its
+        // length is forgotten, or the rest of it would be taken for the client's next request.
+        self.discard_body();
         self.headers_in().remove(c"Content-Length");
+        self.headers_in().remove(c"Transfer-Encoding");
         // SAFETY: request and location are alive.
         unsafe { ffi::ap_internal_redirect(location.as_ptr(), self.raw) }
     }
