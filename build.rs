@@ -43,6 +43,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_set_module_config",
     "ap_set_content_type",
     "ap_state_query",
+    "ap_walk_config",
     "apr_brigade_(cleanup|create|destroy)",
     "apr_bucket_(eos|file|flush|heap|transient)_create",
     "apr_bucket_file_enable_mmap",

@@ -11,8 +11,10 @@ use std::ffi::{c_char, c_void};
 
 use wsgi_config::alias::ScriptAlias;
 use wsgi_config::daemon_options::DaemonOptions;
+use wsgi_config::interpreter::{Rule, Selector};
 use wsgi_config::layer::Setting;
 use wsgi_config::proxy::{ProxyHeader, Subnet};
+use wsgi_wire::launch::PythonFlags;
 
 use crate::ffi;
 use crate::httpd::boundary::guard;
@@ -164,6 +166,14 @@ pub struct Configuration {
     pub python_home: Option<Vec<u8>>,
     /// WSGIPythonPath.
     pub python_path: Vec<Vec<u8>>,
+    /// How Python is started: WSGIPythonOptimize and its like.
+    pub python: PythonFlags,
+    /// The directives about interpreters, in their order.
+    pub interpreter_rules: Vec<Rule>,
+    /// The `<WSGIInterpreterOptions>` whose lines are being read.
+    pub section: Option<Selector>,
+    /// WSGIDestroyInterpreter Off.
+    pub left_at_end: bool,
     /// WSGISocketPrefix, relative to ServerRoot.
     pub socket_prefix: Option<Vec<u8>>,
     /// WSGIRestrictEmbedded.

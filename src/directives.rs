@@ -4,6 +4,7 @@
 //! request thread). A row says where the directive may stand, how its arguments are split and which
 //! setter takes them; `httpd -L` prints the same rows. A directive that does not work yet is refused.
 
+mod interpreters;
 mod request;
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -27,6 +28,8 @@ use crate::httpd::{c_bytes, field};
 enum Context {
     /// The main server only.
     Global,
+    /// The main server only, there also `<WSGIInterpreterOptions>`.
+    Interpreter,
     /// The main server and virtual hosts.
     Server,
     /// Also `<Directory>`, `<Location>` and `<Files>`.
@@ -40,7 +43,7 @@ enum Context {
 impl Context {
     const fn overrides(self) -> c_int {
         match self {
-            Context::Global | Context::Server => ffi::RSRC_CONF,
+            Context::Global | Context::Interpreter | Context::Server => ffi::RSRC_CONF,
             Context::Directory => ffi::RSRC_CONF | ffi::ACCESS_CONF,
             Context::FileInfo => ffi::OR_FILEINFO,
             Context::AuthConfig => ffi::OR_AUTHCFG,
@@ -91,11 +94,22 @@ enum DirectiveError {
     DuplicateGroup { name: String },
     #[error("{directive}: '{path}' cannot be made a path below ServerRoot")]
     SocketPrefix { directive: String, path: String },
+    #[error("{directive}: invalid value '{value}': {expected} is expected")]
+    Value {
+        directive: String,
+        value: String,
+        expected: &'static str,
+    },
+    #[error("{name} has no meaning inside <WSGIInterpreterOptions>")]
+    NotInSection { name: String },
+    #[error("<WSGIInterpreterOptions>: {0}")]
+    InSection(String),
 }
 
 /// Where a directive stands.
 struct Place<'d> {
     directive: &'static str,
+    parameters: *mut ffi::cmd_parms,
     pool: Pool<'static>,
     server: Server<'static>,
     directory: &'d mut DirectoryConfig,
@@ -133,6 +147,14 @@ impl Place<'_> {
             directive: self.directive(),
             path,
         })
+    }
+
+    fn invalid(&self, value: &[u8], expected: &'static str) -> DirectiveError {
+        DirectiveError::Value {
+            directive: self.directive(),
+            value: String::from_utf8_lossy(value).into_owned(),
+            expected,
+        }
     }
 
     fn flag(&self, value: &[u8]) -> Result<bool, DirectiveError> {
@@ -175,8 +197,34 @@ directives! {
         c"Whether the application gets the Authorization header.";
     c"WSGIPythonHome" Global One set_python_home,
         c"The virtual environment or prefix of the default Python.";
-    c"WSGIPythonPath" Global One set_python_path,
+    c"WSGIPythonPath" Interpreter One interpreters::set_python_path,
         c"Directories added to sys.path in embedded mode.";
+    c"WSGIPythonOptimize" Global One interpreters::set_optimize,
+        c"How far Python leaves assertions (1) and docstrings (2) out.";
+    c"WSGIPythonWarnings" Global One interpreters::add_warning_filter,
+        c"A filter for Python's warnings, as after its option -W.";
+    c"WSGIPythonHashSeed" Global One interpreters::set_hash_seed,
+        c"The seed of Python's hashes: a number, or random.";
+    c"WSGIPythonEggs" Global One interpreters::set_egg_cache,
+        c"The directory embedded applications unpack eggs into.";
+    c"WSGIDontWriteBytecode" Global One interpreters::set_dont_write_bytecode,
+        c"Whether imports leave no .pyc files behind.";
+    c"WSGISwitchInterval" Interpreter One interpreters::set_switch_interval,
+        c"Seconds a thread may run Python while others wait.";
+    c"WSGIPerInterpreterGIL" Interpreter One interpreters::set_own_gil,
+        c"Whether sub-interpreters run at once, with a GIL each.";
+    c"WSGIFreeThreading" Interpreter One interpreters::set_free_threading,
+        c"Whether a free-threaded Python leaves its GIL disabled.";
+    c"WSGIDestroyInterpreter" Global One interpreters::set_destroy_interpreter,
+        c"Whether exit functions run when a process ends.";
+    c"WSGIRestrictStdin" Interpreter One interpreters::set_restrict_stdin,
+        c"Whether the use of sys.stdin is an error.";
+    c"WSGIRestrictStdout" Interpreter One interpreters::set_restrict_stdout,
+        c"Whether the use of sys.stdout is an error.";
+    c"WSGIRestrictSignal" Interpreter One interpreters::set_restrict_signal,
+        c"Whether applications are kept from handling signals.";
+    c"<WSGIInterpreterOptions" Global Raw interpreters::set_section,
+        c"Limits directives to the interpreters it selects.";
     c"WSGISocketPrefix" Global One set_socket_prefix,
         c"The path prefix of the daemon groups' sockets.";
     c"WSGIRestrictEmbedded" Global One set_restrict_embedded,
@@ -220,27 +268,14 @@ directives! {
     c"WSGIAccessScript" AuthConfig Raw refuse, c"Not yet supported.";
     c"WSGIAuthGroupScript" AuthConfig Raw refuse, c"Not yet supported.";
     c"WSGIAuthUserScript" AuthConfig Raw refuse, c"Not yet supported.";
-    c"WSGIDestroyInterpreter" Global Raw refuse, c"Not yet supported.";
     c"WSGIDispatchScript" Directory Raw refuse, c"Not yet supported.";
-    c"WSGIDontWriteBytecode" Global Raw refuse, c"Not yet supported.";
-    c"WSGIFreeThreading" Global Raw refuse, c"Not yet supported.";
     c"WSGIGroupAuthoritative" AuthConfig Raw refuse, c"Not yet supported.";
     c"WSGIHandlerScript" Directory Raw refuse, c"Not yet supported.";
     c"WSGIIgnoreActivity" FileInfo Raw refuse, c"Not yet supported.";
-    c"<WSGIInterpreterOptions" Global Raw refuse, c"Not yet supported.";
-    c"WSGIPerInterpreterGIL" Global Raw refuse, c"Not yet supported.";
-    c"WSGIPythonEggs" Global Raw refuse, c"Not yet supported.";
-    c"WSGIPythonHashSeed" Global Raw refuse, c"Not yet supported.";
-    c"WSGIPythonOptimize" Global Raw refuse, c"Not yet supported.";
-    c"WSGIPythonWarnings" Global Raw refuse, c"Not yet supported.";
-    c"WSGIRestrictSignal" Global Raw refuse, c"Not yet supported.";
-    c"WSGIRestrictStdin" Global Raw refuse, c"Not yet supported.";
-    c"WSGIRestrictStdout" Global Raw refuse, c"Not yet supported.";
     c"WSGIServerMetrics" Global Raw refuse, c"Not yet supported.";
     c"WSGISlowRequests" Global Raw refuse, c"Not yet supported.";
     c"WSGISocketRotation" Global One set_socket_rotation,
         c"Without effect: old children keep the sockets they know.";
-    c"WSGISwitchInterval" Global Raw refuse, c"Not yet supported.";
     c"WSGITelemetryOptions" Global Raw refuse, c"Not yet supported.";
     c"WSGITelemetryService" Global Raw refuse, c"Not yet supported.";
 }
@@ -438,16 +473,6 @@ fn set_python_home(place: &mut Place<'_>, path: &[u8]) -> Result<(), DirectiveEr
     Ok(())
 }
 
-fn set_python_path(place: &mut Place<'_>, list: &[u8]) -> Result<(), DirectiveError> {
-    place.not_empty(list)?;
-    let parts = list
-        .split(|byte| *byte == b':')
-        .filter(|part| !part.is_empty());
-    let parts: Vec<Vec<u8>> = parts.map(<[u8]>::to_vec).collect();
-    place.edit(|configuration| configuration.python_path = parts);
-    Ok(())
-}
-
 fn set_socket_prefix(place: &mut Place<'_>, path: &[u8]) -> Result<(), DirectiveError> {
     place.not_empty(path)?;
     let Some(prefix) = place.server.root_relative(place.pool, path) else {
@@ -550,7 +575,7 @@ fn set(
     directory: *mut c_void,
     arguments: &[u8],
 ) -> *const c_char {
-    if row.context == Context::Global {
+    if matches!(row.context, Context::Global | Context::Interpreter) {
         // SAFETY: the parameters are httpd's, for this call.
         let complaint =
             unsafe { ffi::ap_check_cmd_context(parameters, ffi::NOT_IN_VIRTUALHOST as u32 as _) };
@@ -575,6 +600,7 @@ fn set(
         .trim_start_matches('<');
     let mut place = Place {
         directive,
+        parameters,
         pool,
         server,
         directory,

@@ -7,8 +7,8 @@
 mod calls;
 mod library;
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use once_cell::sync::OnceCell;
@@ -16,7 +16,7 @@ use thiserror::Error;
 use wsgi_abi::{Bytes, GatewayTable};
 use wsgi_wire::Failure;
 use wsgi_wire::head::EncodedHead;
-use wsgi_wire::launch::{EmbeddedConfig, GatewayConfig, Message};
+use wsgi_wire::launch::{EmbeddedConfig, GatewayConfig, Message, PythonFlags};
 
 use crate::body::RequestBody;
 use crate::httpd::request::Request;
@@ -31,6 +31,7 @@ use library::LoadError;
 pub struct Embedded {
     gateway: PathBuf,
     python_home: Option<Vec<u8>>,
+    python: PythonFlags,
     config: GatewayConfig,
     table: OnceCell<Result<&'static GatewayTable, Failed>>,
 }
@@ -65,12 +66,29 @@ impl EmbeddedError {
 
 impl Embedded {
     /// What children will need, put together in the parent.
-    pub fn new(gateway: PathBuf, python_home: Option<Vec<u8>>, config: GatewayConfig) -> Self {
+    pub fn new(
+        gateway: PathBuf,
+        python_home: Option<Vec<u8>>,
+        python: PythonFlags,
+        config: GatewayConfig,
+    ) -> Self {
         Embedded {
             gateway,
             python_home,
+            python,
             config,
             table: OnceCell::new(),
+        }
+    }
+
+    /// Sets the variables that Python will look for.
+    ///
+    /// # Safety
+    /// The process has one thread, for the environment has no lock.
+    pub unsafe fn set_environment(&self) {
+        for (name, value) in self.python.variables() {
+            // SAFETY: the caller vouches for the only thread.
+            unsafe { std::env::set_var(name, OsStr::from_bytes(value)) }
         }
     }
 
@@ -135,6 +153,7 @@ impl Embedded {
         let config = EmbeddedConfig {
             gateway: self.config.clone(),
             program: OsString::from(program).into_vec(),
+            python: self.python.clone(),
         };
         let config = config.to_bytes();
         let calls = calls::process_calls(server);

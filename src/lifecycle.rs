@@ -114,9 +114,13 @@ unsafe extern "C" fn on_child_init(pool: *mut ffi::apr_pool_t, server: *mut ffi:
         // SAFETY: the child's pool, which lives until the child ends.
         let pool = unsafe { Pool::from_raw(pool) };
         pool.on_clear(std::ptr::null_mut(), on_child_exit);
-        if let Some(site) = Site::current()
-            && let Err(error) = site.embedded.preload(server)
-        {
+        let Some(site) = Site::current() else {
+            return;
+        };
+        // SAFETY: a child has one thread until its hooks for the start have run (SAFETY.md, "Which
+        // hook runs where").
+        unsafe { site.embedded.set_environment() };
+        if let Err(error) = site.embedded.preload(server) {
             log::server(server, Level::Error, error);
         }
     });

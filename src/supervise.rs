@@ -6,9 +6,11 @@
 //!
 //! * [`plan`] turns the configuration into process groups and refuses what cannot work.
 //! * [`monitor`] starts a monitor, starts it again when it dies and retires it with its generation.
+//! * [`interpreters`] says what holds for which interpreter.
 //! * [`installation`] finds the files that lie beside this module.
 
 mod installation;
+mod interpreters;
 mod monitor;
 pub mod plan;
 
@@ -233,13 +235,15 @@ fn make_embedded(
         python_path: List(configuration.python_path.clone()),
         home: None,
         imports: List(plan::imports_of(configuration, b"")),
+        interpreters: interpreters::of_embedded(configuration),
         apache_major,
         apache_minor,
         apache_patch,
         log_level: server.log_level(),
     };
     let gateway = directory.join("_wsgi_gateway.abi3.so");
-    Embedded::new(gateway, configuration.python_home.clone(), config)
+    let python_home = configuration.python_home.clone();
+    Embedded::new(gateway, python_home, configuration.python.clone(), config)
 }
 
 fn path_bytes(path: PathBuf) -> Vec<u8> {

@@ -10,6 +10,7 @@ use wsgi_config::daemon_options::DaemonOptions;
 use wsgi_unix::accounts::{self, Account};
 use wsgi_wire::launch::{GatewayConfig, GroupSpec, Identity, ImportScript, List};
 
+use super::interpreters;
 use crate::config::{Configuration, DaemonGroup, Import};
 use crate::httpd::pool::Pool;
 use crate::httpd::server::{self, Server};
@@ -211,6 +212,7 @@ fn planned(
         python_path: List(options.python_path.clone()),
         home: options.home.clone(),
         imports: List(imports_of(configuration, &options.name)),
+        interpreters: interpreters::of_group(configuration, options),
         apache_major,
         apache_minor,
         apache_patch,
@@ -225,6 +227,7 @@ fn planned(
         identity: identity(options)?,
         umask: options.umask,
         python_home,
+        python: interpreters::flags_of_group(configuration, options),
         display_name: options.display_name.clone(),
         lang: options.lang.clone(),
         locale: options.locale.clone(),

@@ -19,6 +19,7 @@ mod faults;
 mod frameworks;
 mod front_end;
 mod hello;
+mod interpreters;
 mod many_groups;
 mod mapping;
 mod memory;

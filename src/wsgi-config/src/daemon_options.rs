@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::alias::{option_of, words_of};
 use crate::error::{OptionError, shown};
+use crate::interpreter;
 
 const DIRECTIVE: &str = "WSGIDaemonProcess";
 
@@ -31,6 +32,10 @@ pub struct DaemonOptions {
     pub python_home: Option<Vec<u8>>,
     /// Directories for `sys.path`, in order.
     pub python_path: Vec<Vec<u8>>,
+    /// The value for PYTHON_EGG_CACHE.
+    pub python_eggs: Option<Vec<u8>>,
+    /// The switch interval, microseconds.
+    pub switch_interval: Option<u64>,
     /// The process title; `%{GROUP}` is resolved already.
     pub display_name: Option<Vec<u8>>,
     /// The value for LANG.
@@ -63,6 +68,8 @@ impl DaemonOptions {
             home: None,
             python_home: None,
             python_path: Vec::new(),
+            python_eggs: None,
+            switch_interval: None,
             display_name: None,
             lang: None,
             locale: None,
@@ -84,6 +91,8 @@ enum Take {
     Octal(fn(&mut DaemonOptions, u32)),
     /// Whole seconds.
     Seconds(fn(&mut DaemonOptions, Duration)),
+    /// A positive number of seconds, kept as microseconds.
+    Interval(fn(&mut DaemonOptions, u64)),
     /// Text that is not empty.
     Text(fn(&mut DaemonOptions, Vec<u8>)),
     /// An absolute path.
@@ -153,7 +162,11 @@ pub const OPTIONS: &[OptionRow] = &[
     row("python-home", "an absolute path", "", "Virtual environment or prefix whose bin/python runs the group",
         Take::Directory(|o, v| o.python_home = Some(v))),
     row("python-path", "directories separated by ':'", "", "Directories put first on sys.path, with their .pth files",
-        Take::Text(|o, v| o.python_path = directories(&v))),
+        Take::Text(|o, v| o.python_path = interpreter::parse_path(&v))),
+    row("python-eggs", "an absolute path", "", "The value for PYTHON_EGG_CACHE",
+        Take::Directory(|o, v| o.python_eggs = Some(v))),
+    row("switch-interval", "a positive number of seconds", "0.005", "Seconds a thread may run Python while others wait",
+        Take::Interval(|o, v| o.switch_interval = Some(v))),
     row("display-name", "a text or %{GROUP}", "", "Process title; %{GROUP} gives (wsgi:name)",
         Take::Text(|o, v| o.display_name = Some(title(&o.name, v)))),
     row("lang", "a locale name", "", "The value for LANG",
@@ -174,8 +187,6 @@ pub const OPTIONS: &[OptionRow] = &[
         Take::Seconds(|o, v| o.socket_timeout = Some(v).filter(|time| !time.is_zero()))),
     later("supplementary-groups", "Further groups of the processes"),
     later("chroot", "Root directory of the processes"),
-    later("python-eggs", "The value for PYTHON_EGG_CACHE"),
-    later("switch-interval", "Seconds between switches of the running thread"),
     later("stack-size", "Bytes of stack per thread"),
     later("maximum-requests", "Requests after which a process is replaced"),
     later("eviction-timeout", "Time running requests have after SIGUSR1"),
@@ -246,6 +257,12 @@ fn apply(row: &OptionRow, value: &[u8], options: &mut DaemonOptions) -> Result<(
             let seconds = number(value, 10).ok_or_else(invalid)?;
             set(options, Duration::from_secs(u64::from(seconds)));
         }
+        Take::Interval(set) => {
+            set(
+                options,
+                interpreter::parse_interval(value).ok_or_else(invalid)?,
+            );
+        }
         Take::Text(_) if value.is_empty() => return Err(invalid()),
         Take::Text(set) => set(options, value.to_vec()),
         Take::Directory(_) if !value.starts_with(b"/") => return Err(invalid()),
@@ -267,14 +284,6 @@ fn number(value: &[u8], radix: u32) -> Option<u32> {
     digits
         .then(|| u32::from_str_radix(text, radix).ok())
         .flatten()
-}
-
-fn directories(value: &[u8]) -> Vec<Vec<u8>> {
-    value
-        .split(|&byte| byte == b':')
-        .filter(|directory| !directory.is_empty())
-        .map(<[u8]>::to_vec)
-        .collect()
 }
 
 fn title(group: &[u8], value: Vec<u8>) -> Vec<u8> {
@@ -311,7 +320,8 @@ mod tests {
     fn every_supported_option_reaches_its_field() {
         let group = options(
             r#"app processes=2 threads=8 user=www group=#33 umask=0027 home=/srv/app
-               python-home=/srv/venv python-path="/a b:/c::" display-name=%{GROUP}
+               python-home=/srv/venv python-path="/a b:/c::" python-eggs=/srv/eggs
+               switch-interval=0.01 display-name=%{GROUP}
                lang=en_US.UTF-8 locale='C.UTF-8' listen-backlog=7 startup-timeout=1
                shutdown-timeout=2 graceful-timeout=3 connect-timeout=4 socket-timeout=5"#,
         );
@@ -322,6 +332,8 @@ mod tests {
         assert_eq!(group.home.as_deref(), Some(&b"/srv/app"[..]));
         assert_eq!(group.python_home.as_deref(), Some(&b"/srv/venv"[..]));
         assert_eq!(group.python_path, [b"/a b".to_vec(), b"/c".to_vec()]);
+        assert_eq!(group.python_eggs.as_deref(), Some(&b"/srv/eggs"[..]));
+        assert_eq!(group.switch_interval, Some(10_000));
         assert_eq!(group.display_name.as_deref(), Some(&b"(wsgi:app)"[..]));
         assert_eq!(group.lang.as_deref(), Some(&b"en_US.UTF-8"[..]));
         assert_eq!(group.locale.as_deref(), Some(&b"C.UTF-8"[..]));
@@ -365,6 +377,8 @@ mod tests {
             "app user=",
             "app home=srv",
             "app python-home=venv",
+            "app python-eggs=eggs",
+            "app switch-interval=0",
             "app startup-timeout=1.5",
             "app listen-backlog=0",
             "app display-name=",
@@ -404,7 +418,7 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!((names.len(), OPTIONS.len()), (44, 44));
-        assert_eq!(OPTIONS.iter().filter(|row| row.supported()).count(), 17);
+        assert_eq!(OPTIONS.iter().filter(|row| row.supported()).count(), 19);
         for row in OPTIONS {
             assert!(!row.doc.is_empty(), "{}", row.name);
         }

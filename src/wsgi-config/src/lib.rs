@@ -13,6 +13,7 @@ mod error;
 pub mod flag;
 pub mod group;
 pub mod import_script;
+pub mod interpreter;
 pub mod layer;
 pub mod proxy;
 pub mod script_name;

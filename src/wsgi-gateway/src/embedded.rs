@@ -3,6 +3,7 @@
 //! Runs in an Apache child, on Apache's threads. Apache owns the signals and the process's life; the
 //! gateway starts Python, serves and, at the end, lets applications clean up.
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -113,7 +114,7 @@ fn begin(config: &[u8], log: ProcessLog) -> Result<(), EmbedError> {
         return Err(EmbedError::Again);
     }
     let config = EmbeddedConfig::from_bytes(config).map_err(EmbedError::Config)?;
-    python::initialize(&config.program).map_err(EmbedError::Python)?;
+    python::initialize(&config.program, &config.python).map_err(EmbedError::Python)?;
     let host = Host::adopt(config.gateway, log);
     // SAFETY: initialising left this thread attached; its state is kept by the host.
     unsafe { ffi::PyEval_SaveThread() };
@@ -125,10 +126,17 @@ fn begin(config: &[u8], log: ProcessLog) -> Result<(), EmbedError> {
     Ok(())
 }
 
+/// Where httpd ends a child by a signal that interrupts a request (prefork), Python cannot be entered
+/// on the same thread.
 fn stopped() {
-    if let Some(host) = HOST.get() {
+    if let Some(host) = HOST.get().filter(|_| SERVING.get() == 0) {
         host.shutdown("");
     }
+}
+
+thread_local! {
+    /// How many requests this thread is inside of.
+    static SERVING: Cell<u32> = const { Cell::new(0) };
 }
 
 /// The body of `GatewayTable::serve`.
@@ -145,7 +153,9 @@ unsafe fn served(head: Bytes, calls: *const RequestCalls) -> u8 {
         thread: std::thread::current().id(),
     });
     let exchange: Arc<dyn Exchange> = Arc::clone(&embedded) as Arc<dyn Exchange>;
+    SERVING.set(SERVING.get() + 1);
     let verdict = catch_unwind(AssertUnwindSafe(|| dispatch(head, &exchange)));
+    SERVING.set(SERVING.get() - 1);
     // The calls are valid no longer than this function; a thread of the application may be left.
     *embedded.calls.lock() = None;
     match verdict {

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
-use wsgi_wire::launch::GatewayConfig;
+use wsgi_wire::launch::{GatewayConfig, InterpreterRule};
 
 use crate::application::Script;
+use crate::choice::Choice;
 use crate::log::{self, level};
 use crate::objects::{self, Objects};
-use crate::python::{self, Attached, InterpreterState, Owned, Python};
+use crate::python::{self, Attached, InterpreterState, Owned, Python, Raised};
 use crate::wsgi::environ::KnownKeys;
 
 /// Why an application group has no interpreter.
@@ -90,6 +91,20 @@ impl Interpreter {
         }
     }
 
+    /// Applies what holds for the application group, before anything of it is loaded.
+    fn enter(
+        &self,
+        python: Python<'_>,
+        group: &[u8],
+        rule: &InterpreterRule,
+    ) -> Result<(), InterpreterError> {
+        let entered = objects::options(python, rule)
+            .and_then(|options| self.objects.enter.object(python).call1(python, &options));
+        entered
+            .map(drop)
+            .map_err(|raised| prepare_error(python, raised, group))
+    }
+
     fn signalled(&self, name: &str, number: i32) {
         let attached = self.attach();
         let python = attached.python();
@@ -129,11 +144,13 @@ pub struct Interpreters {
     groups: RwLock<HashMap<Vec<u8>, &'static Interpreter>>,
     making: Mutex<Made>,
     main: &'static Interpreter,
+    choice: Choice,
 }
 
 struct Made {
     count: usize,
     all: Vec<&'static Interpreter>,
+    /// No application group has entered the main interpreter.
     main_is_free: bool,
 }
 
@@ -145,9 +162,11 @@ impl Interpreters {
     ) -> Result<Interpreters, InterpreterError> {
         let state = python::adopt_current(python, 0);
         let main = prepare(python, state, &config, b"")?;
+        let choice = Choice::new(Arc::clone(&config));
         Ok(Interpreters {
             config,
-            groups: RwLock::new(HashMap::from([(Vec::new(), main)])),
+            choice,
+            groups: RwLock::default(),
             making: Mutex::new(Made {
                 count: 1,
                 all: vec![main],
@@ -166,12 +185,11 @@ impl Interpreters {
         if let Some(interpreter) = self.groups.read().get(group) {
             return Ok(interpreter);
         }
-        let interpreter = if self.gives_main(&made) {
-            made.main_is_free = false;
-            self.main.name_application_group(group);
-            self.main
+        let own_gil = self.choice.own_gil(group);
+        let interpreter = if group.is_empty() || (!own_gil && self.gives_main(&made)) {
+            self.give_main(&mut made, group)?
         } else {
-            let interpreter = self.make(made.count, group)?;
+            let interpreter = self.make(made.count, group, own_gil)?;
             made.count += 1;
             made.all.push(interpreter);
             interpreter
@@ -187,15 +205,48 @@ impl Interpreters {
         daemon && made.main_is_free && !self.config.reserve_main
     }
 
-    fn make(&self, index: usize, group: &[u8]) -> Result<&'static Interpreter, InterpreterError> {
+    /// Gives the group the main interpreter, alone or, when it is asked for by name after somebody
+    /// else got it, together with that group.
+    fn give_main(
+        &self,
+        made: &mut Made,
+        group: &[u8],
+    ) -> Result<&'static Interpreter, InterpreterError> {
+        if made.main_is_free {
+            self.main.name_application_group(group);
+            let rule = self.choice.rule(group, false);
+            let attached = self.main.attach();
+            self.main.enter(attached.python(), group, &rule)?;
+            made.main_is_free = false;
+        }
+        Ok(self.main)
+    }
+
+    fn make(
+        &self,
+        index: usize,
+        group: &[u8],
+        own_gil: bool,
+    ) -> Result<&'static Interpreter, InterpreterError> {
         let shown = String::from_utf8_lossy(group);
+        let gil = if own_gil {
+            " with a GIL of its own"
+        } else {
+            ""
+        };
         log::to_process(
             level::INFO,
-            format!("creating sub-interpreter for application group '{shown}'").as_bytes(),
+            format!("creating sub-interpreter for application group '{shown}'{gil}").as_bytes(),
         );
+        let rule = self.choice.rule(group, own_gil);
         let attached = self.main.attach();
-        match attached.into_new_interpreter(index) {
-            Some((guard, state)) => prepare(guard.python(), state, &self.config, group),
+        match attached.into_new_interpreter(index, own_gil) {
+            Some((guard, state)) => {
+                let python = guard.python();
+                let interpreter = prepare(python, state, &self.config, group)?;
+                interpreter.enter(python, group, &rule)?;
+                Ok(interpreter)
+            }
             None => Err(InterpreterError::Refused {
                 group: shown.into_owned(),
             }),
@@ -210,9 +261,13 @@ impl Interpreters {
         }
     }
 
-    /// Runs what applications registered for the end, the main interpreter last; `reason` is what
-    /// their subscribers are told. Called without the GIL.
+    /// Runs what applications registered for the end, the main interpreter last, unless the
+    /// configuration says otherwise; `reason` is what their subscribers are told. Called without
+    /// the GIL.
     pub fn end(&self, reason: &str) {
+        if self.config.interpreters.left_at_end {
+            return;
+        }
         for interpreter in self.all().iter().rev() {
             interpreter.end(reason);
         }
@@ -237,13 +292,15 @@ fn prepare(
             known_keys: KnownKeys::default(),
             scripts: Mutex::default(),
         }))),
-        Err(raised) => {
-            let error = raised.take(python);
-            let class = error.value.type_name(python);
-            Err(InterpreterError::Prepare {
-                group: String::from_utf8_lossy(group).into_owned(),
-                reason: format!("{class}: {}", error.value.text_of(python)),
-            })
-        }
+        Err(raised) => Err(prepare_error(python, raised, group)),
+    }
+}
+
+fn prepare_error(python: Python<'_>, raised: Raised, group: &[u8]) -> InterpreterError {
+    let error = raised.take(python);
+    let class = error.value.type_name(python);
+    InterpreterError::Prepare {
+        group: String::from_utf8_lossy(group).into_owned(),
+        reason: format!("{class}: {}", error.value.text_of(python)),
     }
 }

@@ -7,6 +7,7 @@
 
 mod application;
 mod call;
+mod choice;
 mod daemon;
 mod embedded;
 mod exchange;

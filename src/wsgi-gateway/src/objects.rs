@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString};
 use std::ptr;
 
 use pyo3::ffi;
-use wsgi_wire::launch::GatewayConfig;
+use wsgi_wire::launch::{GatewayConfig, InterpreterRule, List};
 
 use crate::log::{self, level};
 use crate::observe;
@@ -54,6 +54,8 @@ pub struct Objects {
     pub describe: Stored,
     /// `name_application_group` of `runtime.py`.
     pub name_application_group: Stored,
+    /// `enter` of `runtime.py`.
+    pub enter: Stored,
     /// `end` of `runtime.py`.
     pub end: Stored,
     /// `request_started` of `events.py`.
@@ -105,6 +107,7 @@ pub fn make(python: Python<'_>, config: &GatewayConfig, group: &[u8]) -> Result<
         close: Owned::interned(python, b"close")?.store(),
         describe: stored(b"describe")?,
         name_application_group: stored(b"name_application_group")?,
+        enter: stored(b"enter")?,
         end: stored(b"end")?,
         request_started: stored(b"request_started")?,
         process_signal: stored(b"process_signal")?,
@@ -172,12 +175,36 @@ fn settings<'p>(
         None => Owned::none(python),
     };
     set(b"home", home)?;
-    let directories = Owned::list(python)?;
-    for directory in &config.python_path.0 {
-        directories.append(&*Owned::path(python, directory)?)?;
-    }
-    set(b"python_path", directories)?;
+    set(b"python_path", paths(python, &config.python_path)?)?;
     Ok(settings)
+}
+
+fn paths<'p>(python: Python<'p>, directories: &List<Vec<u8>>) -> Result<Owned<'p>, Raised> {
+    let list = Owned::list(python)?;
+    for directory in &directories.0 {
+        list.append(&*Owned::path(python, directory)?)?;
+    }
+    Ok(list)
+}
+
+/// What `enter` of `runtime.py` is told about an application group.
+pub fn options<'p>(python: Python<'p>, rule: &InterpreterRule) -> Result<Owned<'p>, Raised> {
+    let options = Owned::dict(python)?;
+    let set = |name: &[u8], value: Owned<'_>| {
+        options.set_dict_item(&*Owned::interned(python, name)?, &value)
+    };
+    set(b"python_path", paths(python, &rule.python_path)?)?;
+    let interval = match rule.switch_interval {
+        Some(microseconds) => Owned::float(python, microseconds as f64 / 1e6)?,
+        None => Owned::none(python),
+    };
+    set(b"switch_interval", interval)?;
+    let flag = |value: Option<bool>, default| Owned::bool(python, value.unwrap_or(default));
+    set(b"own_gil", flag(rule.own_gil, false)?)?;
+    set(b"restrict_stdin", flag(rule.restrict_stdin, false)?)?;
+    set(b"restrict_stdout", flag(rule.restrict_stdout, false)?)?;
+    set(b"restrict_signal", flag(rule.restrict_signal, true)?)?;
+    Ok(options)
 }
 
 fn template<'p>(

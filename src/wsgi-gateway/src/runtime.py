@@ -13,6 +13,7 @@ import sys
 import threading
 import types
 
+WARNING = 4
 INFO = 6
 
 
@@ -126,6 +127,13 @@ ADVICE = (
 )
 
 
+OWN_GIL_ADVICE = (
+    "An extension module of this application does not work in an interpreter with a GIL of its own."
+    " Switch 'WSGIPerInterpreterGIL Off' for this application group in a <WSGIInterpreterOptions>"
+    " section, or give the application the main interpreter with 'WSGIApplicationGroup %{GLOBAL}'."
+)
+
+
 def own_frames_removed(trace):
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
@@ -147,7 +155,7 @@ def describe(error, trace):
         cause = cause.__cause__ or cause.__context__
     for cause in causes:
         if isinstance(cause, ImportError) and any(part in str(cause) for part in SECOND_INTERPRETER):
-            lines.append(ADVICE)
+            lines.append(OWN_GIL_ADVICE if own_gil else ADVICE)
             break
     return [line.encode("utf-8", "backslashreplace") for line in lines if line.strip()]
 
@@ -161,6 +169,8 @@ def extend_path(home, directories):
 
         before = list(sys.path)
         for directory in directories:
+            if not os.path.exists(directory):
+                log_message(WARNING, f"'{directory}' on the module search path does not exist")
             log_message(INFO, f"adding '{directory}' to the module search path")
             site.addsitedir(directory)
         added = [entry for entry in sys.path if entry not in before]
@@ -171,21 +181,71 @@ def extend_path(home, directories):
         sys.path.insert(0, home)
 
 
+class Restricted:
+    """Stands for a stream that the configuration forbids; whatever is done with it is an error."""
+
+    __slots__ = ("_stream", "_directive")
+
+    def __init__(self, stream, directive):
+        object.__setattr__(self, "_stream", stream)
+        object.__setattr__(self, "_directive", directive)
+
+    def __getattribute__(self, name):
+        if name == "__class__":
+            return Restricted
+        stream = object.__getattribute__(self, "_stream")
+        directive = object.__getattribute__(self, "_directive")
+        raise OSError(f"{stream} must not be used by applications here ({directive} On)")
+
+    def __setattr__(self, name, value):
+        getattr(self, name)
+
+    def __iter__(self):
+        return self.read
+
+
+Restricted.__module__ = "mod_wsgi"
+
+
 def restrict_signals():
     """Keeps applications from replacing the process's signal handlers, which end it in order."""
     import signal
 
+    register = signal.signal
+
     def ignored(number, handler):
-        """Registers nothing: the process's signals belong to the server."""
-        caller = sys._getframe(1)
-        log_message(
-            INFO,
-            f"signal handler for signal {int(number)} ignored, asked for at"
-            f" {caller.f_code.co_filename}:{caller.f_lineno}",
-        )
-        return signal.getsignal(number)
+        """Registers nothing: the process's signals belong to the server (WSGIRestrictSignal)."""
+        from traceback import format_stack
+
+        log_message(INFO, f"signal handler for signal {int(number)} ignored (WSGIRestrictSignal)")
+        for line in "".join(format_stack(sys._getframe(1))).splitlines():
+            log_message(INFO, line)
+        return handler
+
+    def restore():
+        signal.signal = register
 
     signal.signal = ignored
+    # A process that an application forks for itself has signals of its own.
+    os.register_at_fork(after_in_child=restore)
+
+
+own_gil = False
+
+
+def enter(options):
+    """Applies what the configuration says for the application group that gets this interpreter."""
+    global own_gil
+    own_gil = options["own_gil"]
+    extend_path(SETTINGS["home"], options["python_path"] + SETTINGS["python_path"])
+    if options["switch_interval"] is not None:
+        sys.setswitchinterval(options["switch_interval"])
+    if options["restrict_stdin"]:
+        sys.stdin = Restricted("sys.stdin", "WSGIRestrictStdin")
+    if options["restrict_stdout"]:
+        sys.stdout = Restricted("sys.stdout", "WSGIRestrictStdout")
+    if options["restrict_signal"]:
+        restrict_signals()
 
 
 def make_modules():
@@ -244,6 +304,4 @@ errors = io.TextIOWrapper(
 )
 sys.stdout = sys.stderr = errors
 sys.argv = ["mod_wsgi"]
-restrict_signals()
 make_modules()
-extend_path(SETTINGS["home"], SETTINGS["python_path"])

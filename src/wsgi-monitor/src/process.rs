@@ -14,7 +14,7 @@ use thiserror::Error;
 use wsgi_unix::accounts::{self, Account};
 use wsgi_unix::spawn::{Command, Identity, StartError, Step};
 use wsgi_unix::{memory, pipe};
-use wsgi_wire::launch::{DaemonConfig, GroupSpec, Message, MonitorConfig, daemon_fd};
+use wsgi_wire::launch::{DaemonConfig, GroupSpec, Message, MonitorConfig, PythonFlags, daemon_fd};
 
 use crate::config::GroupDescriptors;
 
@@ -156,6 +156,7 @@ impl Launcher {
         config: BorrowedFd<'a>,
     ) -> Command<'a> {
         let mut command = Command::new(program);
+        add_flags(&mut command, &spec.python);
         command
             .argument("-c")
             .argument(BOOTSTRAP)
@@ -188,6 +189,9 @@ impl Launcher {
             command.variable("HOME", home);
             command.variable("USER", name).variable("LOGNAME", name);
         }
+        for (name, value) in spec.python.variables() {
+            command.variable(name, value);
+        }
         // LC_ALL and the LC_ variables outrank LANG, so an option replaces all of the server's.
         let replaced = spec.lang.is_some() || spec.locale.is_some();
         for (name, value) in &self.locale {
@@ -212,6 +216,19 @@ impl Launcher {
             }
             _ => command.directory("/"),
         };
+    }
+}
+
+/// What Python is told by options, which the programs that an application starts do not inherit.
+fn add_flags(command: &mut Command<'_>, flags: &PythonFlags) {
+    for _ in 0..flags.optimize {
+        command.argument("-O");
+    }
+    if flags.dont_write_bytecode {
+        command.argument("-B");
+    }
+    for filter in &flags.warnings.0 {
+        command.argument("-W").argument(filter.clone());
     }
 }
 

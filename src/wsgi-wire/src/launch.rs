@@ -77,6 +77,16 @@ impl Field for u8 {
     }
 }
 
+impl Field for u64 {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.put_u64(*self);
+    }
+
+    fn decode(reader: &mut Reader<'_>, name: &'static str) -> Result<Self, WireError> {
+        reader.u64(name)
+    }
+}
+
 impl Field for u32 {
     fn encode(&self, out: &mut Vec<u8>) {
         out.put_u32(*self);
@@ -149,7 +159,7 @@ impl<T: Field> Field for List<T> {
 macro_rules! record {
     ($(#[$outer:meta])* $name:ident { $($(#[$doc:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$outer])*
-        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[derive(Debug, Clone, PartialEq, Eq, Default)]
         pub struct $name {
             $($(#[$doc])* pub $field: $type,)*
         }
@@ -165,6 +175,10 @@ macro_rules! record {
         }
     };
 }
+
+mod interpreter;
+
+pub use interpreter::{InterpreterOptions, InterpreterRule, PythonFlags};
 
 record! {
     /// A script that is loaded when its process starts.
@@ -198,6 +212,8 @@ record! {
         home: Option<Vec<u8>>,
         /// Scripts to load at start.
         imports: List<ImportScript>,
+        /// What holds for which interpreter.
+        interpreters: InterpreterOptions,
         /// Apache's version: major, minor, patch.
         apache_major: u32,
         /// See `apache_major`.
@@ -258,6 +274,8 @@ record! {
         umask: Option<u32>,
         /// `python-home`, or `None` for the default interpreter.
         python_home: Option<Vec<u8>>,
+        /// How the interpreter is started.
+        python: PythonFlags,
         /// See [`DaemonConfig::display_name`].
         display_name: Option<Vec<u8>>,
         /// See [`DaemonConfig::lang`].
@@ -304,6 +322,8 @@ record! {
         gateway: GatewayConfig,
         /// The interpreter's executable, which names its prefix and site-packages: `sys.executable`.
         program: Vec<u8>,
+        /// How Python is started.
+        python: PythonFlags,
     }
 }
 
@@ -354,6 +374,15 @@ mod tests {
                 application_group: Vec::new(),
                 callable: None,
             }]),
+            interpreters: InterpreterOptions {
+                rules: List(vec![InterpreterRule {
+                    application_group: Some(b"shop".to_vec()),
+                    switch_interval: Some(100),
+                    own_gil: Some(true),
+                    ..InterpreterRule::default()
+                }]),
+                left_at_end: true,
+            },
             apache_major: 2,
             apache_minor: 4,
             apache_patch: 71,
@@ -374,6 +403,12 @@ mod tests {
                 identity: None,
                 umask: Some(0o27),
                 python_home: None,
+                python: PythonFlags {
+                    optimize: 2,
+                    warnings: List(vec![b"error".to_vec()]),
+                    hash_seed: Some(b"random".to_vec()),
+                    ..PythonFlags::default()
+                },
                 display_name: Some(b"(wsgi:app)".to_vec()),
                 lang: None,
                 locale: None,
@@ -393,6 +428,7 @@ mod tests {
         let config = EmbeddedConfig {
             gateway: gateway(),
             program: b"/usr/bin/python3".to_vec(),
+            python: PythonFlags::default(),
         };
         let bytes = config.to_bytes();
         for length in 0..bytes.len() {

@@ -92,7 +92,11 @@ fn serve() -> Result<Infallible, DaemonStartError> {
     let crew = Crew::new(wake);
     crew.start(&service, threads)
         .map_err(DaemonStartError::Thread)?;
-    crew.start_imports(&service)
-        .map_err(DaemonStartError::Thread)?;
+    if config.gateway.interpreters.frees_signals() {
+        threads::load_imports(&service);
+    } else {
+        crew.start_imports(&service)
+            .map_err(DaemonStartError::Thread)?;
+    }
     Control::new(&service, &config, watch).run(&crew)
 }

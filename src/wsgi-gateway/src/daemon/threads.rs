@@ -55,14 +55,7 @@ impl Crew {
     /// Starts the thread that loads the configured imports and then opens the service: requests
     /// wait in the queue until the imports are there, and signals do not wait for either.
     pub(super) fn start_imports(&self, service: &Arc<Service>) -> io::Result<()> {
-        self.spawn("wsgi-imports", service, |service| {
-            service.host.load_imports();
-            if let Err(error) = service.open() {
-                service.complain(&error);
-                process::exit_now(1);
-            }
-            log::line(Level::Info, format_args!("ready for requests"));
-        })
+        self.spawn("wsgi-imports", service, load_imports)
     }
 
     /// Starts the thread that tells applications of the signals it is sent.
@@ -99,6 +92,16 @@ impl Crew {
         })?;
         Ok(())
     }
+}
+
+/// Loads the configured imports and then opens the service.
+pub(super) fn load_imports(service: &Service) {
+    service.host.load_imports();
+    if let Err(error) = service.open() {
+        service.complain(&error);
+        process::exit_now(1);
+    }
+    log::line(Level::Info, format_args!("ready for requests"));
 }
 
 /// Signs its thread off, even if it panics or never started.

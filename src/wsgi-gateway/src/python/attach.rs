@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use pyo3::ffi;
 
+use super::new_interpreter;
+
 /// Proof that this thread is attached to an interpreter, for as long as `'p`.
 #[derive(Debug, Clone, Copy)]
 pub struct Python<'p>(PhantomData<(&'p (), *mut ())>);
@@ -256,16 +258,17 @@ impl<'i> Attached<'i> {
         Python(PhantomData)
     }
 
-    /// Makes a new interpreter next to the attached one; the guard then stands for the new one.
+    /// Makes a new interpreter next to the attached main one; the guard then stands for the new one.
     /// `None` when Python could not, which has then printed why.
     pub fn into_new_interpreter(
         self,
         index: usize,
+        own_gil: bool,
     ) -> Option<(Attached<'static>, InterpreterState)> {
         // SAFETY: attached, so there is a current thread state to come back to.
         let back = unsafe { ffi::PyThreadState_Get() };
-        // SAFETY: the GIL is held and a thread state is current.
-        let created = unsafe { ffi::Py_NewInterpreter() };
+        // SAFETY: attached.
+        let created = unsafe { new_interpreter::create(own_gil) };
         if created.is_null() {
             // SAFETY: after a failure no thread state is current but the GIL is held.
             unsafe { ffi::PyThreadState_Swap(back) };

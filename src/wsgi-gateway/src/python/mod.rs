@@ -10,6 +10,7 @@ mod attach;
 mod callback;
 mod error;
 mod initialize;
+mod new_interpreter;
 mod object;
 mod owned;
 mod text;
@@ -22,6 +23,7 @@ pub use attach::{
 pub use callback::{Arguments, NO_ARGUMENTS, Receiver, fence_function, fence_method, fence_next};
 pub use error::{Error, Exception, Raised, restore};
 pub use initialize::{InitializeError, initialize};
+pub use new_interpreter::{OWN_GIL_SINCE, version};
 pub use object::Object;
 pub use owned::{Lent, Owned, Stored};
 pub use text::Latin1;

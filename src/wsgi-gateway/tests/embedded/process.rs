@@ -165,6 +165,7 @@ impl Gateway {
         let config = EmbeddedConfig {
             gateway: config(),
             program: program.as_bytes().to_vec(),
+            ..EmbeddedConfig::default()
         };
         let process = ProcessCalls {
             context: ptr::null_mut(),
@@ -201,6 +202,7 @@ fn config() -> GatewayConfig {
         apache_minor: 4,
         apache_patch: 62,
         log_level: 6,
+        ..GatewayConfig::default()
     }
 }
 

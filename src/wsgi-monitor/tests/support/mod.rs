@@ -160,6 +160,7 @@ fn group(directory: &Path, processes: u32) -> GroupSpec {
             apache_minor: 4,
             apache_patch: 0,
             log_level: 6,
+            ..GatewayConfig::default()
         },
         identity: accounts::is_root().then(nobody),
         umask: None,
@@ -173,6 +174,7 @@ fn group(directory: &Path, processes: u32) -> GroupSpec {
         socket: bytes(&directory.join("socket")),
         listener_fd: monitor_fd::GROUPS as u32,
         hints_fd: monitor_fd::GROUPS as u32 + 1,
+        ..GroupSpec::default()
     }
 }
 

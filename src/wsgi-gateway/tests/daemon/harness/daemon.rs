@@ -74,6 +74,7 @@ impl Setup {
             apache_minor: 4,
             apache_patch: 71,
             log_level: 7,
+            ..GatewayConfig::default()
         };
         let config = DaemonConfig {
             gateway,
