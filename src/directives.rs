@@ -4,11 +4,12 @@
 //! request thread). A row says where the directive may stand, how its arguments are split and which
 //! setter takes them; `httpd -L` prints the same rows. A directive that does not work yet is refused.
 
+mod commands;
 mod interpreters;
 mod request;
 
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::ptr::{null, null_mut};
+use std::ptr::null;
 
 use thiserror::Error;
 use wsgi_config::{OptionError, alias, daemon_options, flag, import_script};
@@ -22,6 +23,8 @@ use crate::httpd::pool::Pool;
 use crate::httpd::regex::Regex;
 use crate::httpd::server::Server;
 use crate::httpd::{c_bytes, field};
+
+pub use commands::COMMANDS;
 
 /// Where a directive may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -491,64 +494,6 @@ fn set_restrict_embedded(place: &mut Place<'_>, value: &[u8]) -> Result<(), Dire
     place.edit(|configuration| configuration.restrict_embedded = restricted);
     Ok(())
 }
-
-/// httpd's view of the rows, with the empty row that ends it.
-#[repr(transparent)]
-pub struct Commands([ffi::command_rec; ROWS.len() + 1]);
-
-// SAFETY: constant; the pointers in it are to constants, and httpd only reads it.
-unsafe impl Sync for Commands {}
-
-impl Commands {
-    /// For the module record.
-    pub const fn start(&self) -> *const ffi::command_rec {
-        (&raw const self.0).cast()
-    }
-}
-
-/// The command table.
-pub static COMMANDS: Commands = Commands(commands());
-
-const fn commands() -> [ffi::command_rec; ROWS.len() + 1] {
-    let mut commands = [END; ROWS.len() + 1];
-    let mut index = 0;
-    while index < ROWS.len() {
-        let row = &ROWS[index];
-        let (func, args_how) = match row.arguments {
-            Arguments::One => (
-                ffi::cmd_func {
-                    take1: Some(on_directive),
-                },
-                ffi::cmd_how_TAKE1,
-            ),
-            Arguments::Raw => (
-                ffi::cmd_func {
-                    raw_args: Some(on_directive),
-                },
-                ffi::cmd_how_RAW_ARGS,
-            ),
-        };
-        commands[index] = ffi::command_rec {
-            name: row.name.as_ptr(),
-            func,
-            cmd_data: (row as *const Row).cast_mut().cast(),
-            req_override: row.context.overrides(),
-            args_how,
-            errmsg: DOCS[index].as_ptr(),
-        };
-        index += 1;
-    }
-    commands
-}
-
-const END: ffi::command_rec = ffi::command_rec {
-    name: null(),
-    func: ffi::cmd_func { no_args: None },
-    cmd_data: null_mut(),
-    req_override: 0,
-    args_how: ffi::cmd_how_RAW_ARGS,
-    errmsg: null(),
-};
 
 /// The one function httpd calls for every directive; answers null or the sentence that stops it.
 unsafe extern "C" fn on_directive(
