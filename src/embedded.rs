@@ -18,7 +18,7 @@ use wsgi_wire::Failure;
 use wsgi_wire::head::EncodedHead;
 use wsgi_wire::launch::{EmbeddedConfig, GatewayConfig, Message, PythonFlags};
 
-use crate::body::RequestBody;
+use crate::body::{Declared, RequestBody};
 use crate::httpd::request::Request;
 use crate::httpd::server::Server;
 use crate::httpd::status::Status;
@@ -127,6 +127,20 @@ impl Embedded {
             // SAFETY: the table is the gateway's, and nothing of it is called afterwards.
             unsafe { (table.stop)() };
         }
+    }
+
+    /// Calls functions on this thread: gives their encoded answers.
+    pub fn ask(&self, request: Request<'_>, head: &EncodedHead) -> Result<Vec<u8>, EmbeddedError> {
+        let mut body = RequestBody::open(request, Declared::Nothing);
+        let server = Server::main().unwrap_or(request.server());
+        let table = self.table(server)?;
+        let mut conversation = Conversation::new(request, &mut body, Rules::default(), false);
+        let head = Bytes::lend(head.as_bytes());
+        let code = conversation.with_calls(|calls| {
+            // SAFETY: as in `serve`.
+            unsafe { (table.serve)(head, calls) }
+        });
+        conversation.into_answers(code)
     }
 
     /// The gateway's table; the first caller of a child starts Python, the others wait.

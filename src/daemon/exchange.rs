@@ -48,11 +48,22 @@ pub enum Outcome {
     },
 }
 
+/// What the daemon is asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Purpose {
+    /// An application's response, for the client.
+    Response(Rules),
+    /// The answers of functions, for us.
+    Answers,
+}
+
 /// An attempt.
 #[derive(Debug)]
 pub struct Exchange<'x> {
     group: &'x Group,
     request: Request<'x>,
+    purpose: Purpose,
+    answers: Option<Vec<u8>>,
     response: Response<'x>,
     connection: Option<Connection>,
     peer: Option<Peer>,
@@ -73,12 +84,19 @@ impl<'x> Exchange<'x> {
     /// An attempt on this connection.
     pub fn new(
         group: &'x Group,
-        (request, rules): (Request<'x>, Rules),
+        request: Request<'x>,
+        purpose: Purpose,
         connection: Connection,
     ) -> Self {
+        let rules = match purpose {
+            Purpose::Response(rules) => rules,
+            Purpose::Answers => Rules::default(),
+        };
         Exchange {
             group,
             request,
+            purpose,
+            answers: None,
             response: Response::new(request, rules),
             peer: connection.peer,
             connection: Some(connection),
@@ -121,6 +139,9 @@ impl<'x> Exchange<'x> {
                     // The daemon has no more right now: the client shall have what there is.
                     wait = Wait::Yes;
                     self.client(|response| response.flush())
+                }
+                Step::Data(_) if self.is_asking() => {
+                    return self.out_of_order();
                 }
                 Step::Data(data) => {
                     self.started = true;
@@ -167,6 +188,9 @@ impl<'x> Exchange<'x> {
     /// Ends the response of a failed attempt: an error for the dispatcher if the client has seen
     /// nothing, else a broken-off response.
     pub fn fail(&mut self, error: DaemonError) -> Result<Status, DaemonError> {
+        if self.is_asking() {
+            return Err(error);
+        }
         let failure = match error {
             DaemonError::Gateway(failure) => Some(failure),
             _ => None,
@@ -182,7 +206,26 @@ impl<'x> Exchange<'x> {
         Err(error)
     }
 
+    fn is_asking(&self) -> bool {
+        matches!(self.purpose, Purpose::Answers)
+    }
+
+    /// What the functions returned, encoded; nothing if the purpose was another.
+    pub fn into_answers(self) -> Vec<u8> {
+        self.answers.unwrap_or_default()
+    }
+
     fn finish(&mut self, mut connection: Connection) -> Outcome {
+        if self.is_asking() {
+            if self.answers.is_none() {
+                return self.protocol(WireError::Short("answers of functions"));
+            }
+            connection.peer = self.peer;
+            return Outcome::Answered {
+                status: Status::OK,
+                connection,
+            };
+        }
         if !self.response.has_begun() {
             return self.protocol(WireError::Short("response head"));
         }
@@ -210,6 +253,18 @@ impl<'x> Exchange<'x> {
             _ => self.started = true,
         }
         match message {
+            ToChild::End => Next::End,
+            ToChild::Failed(failure) => Next::Stop(Outcome::Failed(DaemonError::Gateway(failure))),
+            ToChild::Log { level, text } => {
+                log::request_line(self.request, level, text.to_vec());
+                Next::GoOn
+            }
+            ToChild::Answer(answers) if self.is_asking() && self.answers.is_none() => {
+                self.answers = Some(answers.to_vec());
+                Next::GoOn
+            }
+            // A daemon must not reach the client of a request that others still decide about.
+            _ if self.is_asking() => Next::Stop(self.out_of_order()),
             ToChild::BodyWanted { max } => self.send_body(connection, body, max),
             ToChild::Interim(head) if !self.response.has_begun() && head.status < 200 => {
                 self.response.interim(&head);
@@ -220,16 +275,7 @@ impl<'x> Exchange<'x> {
                 Next::GoOn
             }
             ToChild::File(segment) if self.response.has_begun() => self.file(segment, descriptor),
-            ToChild::End => Next::End,
-            ToChild::Failed(failure) => Next::Stop(Outcome::Failed(DaemonError::Gateway(failure))),
-            ToChild::Log { level, text } => {
-                log::request_line(self.request, level, text.to_vec());
-                Next::GoOn
-            }
-            _ => Next::Stop(self.protocol(WireError::Value {
-                field: "message order",
-                value: 0,
-            })),
+            _ => Next::Stop(self.out_of_order()),
         }
     }
 
@@ -331,6 +377,13 @@ impl<'x> Exchange<'x> {
             pid,
             source,
         }
+    }
+
+    fn out_of_order(&self) -> Outcome {
+        self.protocol(WireError::Value {
+            field: "message order",
+            value: 0,
+        })
     }
 
     fn protocol(&self, source: WireError) -> Outcome {

@@ -23,14 +23,14 @@ use wsgi_unix::hints::HintPage;
 use wsgi_wire::head::EncodedHead;
 use wsgi_wire::{Blame, Failure, WireError};
 
-use crate::body::RequestBody;
+use crate::body::{Declared, RequestBody};
 use crate::httpd::log::{self, Level};
 use crate::httpd::request::Request;
 use crate::httpd::server::Server;
 use crate::httpd::status::Status;
 use crate::response::Rules;
 use connection::Connection;
-use exchange::{Exchange, Outcome};
+use exchange::{Exchange, Outcome, Purpose};
 
 /// A daemon group as children see it.
 #[derive(Debug)]
@@ -210,19 +210,39 @@ impl Group {
         body: &mut RequestBody<'_>,
         rules: Rules,
     ) -> Result<Status, DaemonError> {
+        let (status, _) = self.converse(request, Purpose::Response(rules), head, body)?;
+        Ok(status)
+    }
+
+    /// Lets a daemon of the group call functions: gives their encoded answers.
+    pub fn ask(&self, request: Request<'_>, head: &EncodedHead) -> Result<Vec<u8>, DaemonError> {
+        let mut body = RequestBody::open(request, Declared::Nothing);
+        let (_, answers) = self.converse(request, Purpose::Answers, head, &mut body)?;
+        Ok(answers)
+    }
+
+    fn converse(
+        &self,
+        request: Request<'_>,
+        purpose: Purpose,
+        head: &EncodedHead,
+        body: &mut RequestBody<'_>,
+    ) -> Result<(Status, Vec<u8>), DaemonError> {
         let deadline = Instant::now() + self.connect_timeout;
         let mut lost = 0;
         let mut turned_away = 0;
         let mut queue = false;
         loop {
             let connection = self.connection(queue, deadline)?;
-            let mut exchange = Exchange::new(self, (request, rules), connection);
+            let mut exchange = Exchange::new(self, request, purpose, connection);
             match exchange.run(head, body) {
                 Outcome::Answered { status, connection } => {
                     self.keep(connection);
-                    return Ok(status);
+                    return Ok((status, exchange.into_answers()));
                 }
-                Outcome::Failed(error) => return exchange.fail(error),
+                Outcome::Failed(error) => {
+                    return exchange.fail(error).map(|status| (status, Vec::new()));
+                }
                 Outcome::Busy => queue = true,
                 Outcome::TurnedAway => {
                     turned_away += 1;

@@ -27,6 +27,7 @@ pub struct Conversation<'c, 'r> {
     body: &'c mut RequestBody<'r>,
     response: Response<'r>,
     lends_request: bool,
+    answers: Option<Vec<u8>>,
     life: PhantomData<&'c ()>,
 }
 
@@ -45,6 +46,7 @@ impl<'c, 'r> Conversation<'c, 'r> {
             body,
             response,
             lends_request,
+            answers: None,
             life: PhantomData,
         }
     }
@@ -65,6 +67,7 @@ impl<'c, 'r> Conversation<'c, 'r> {
             send_head: on_send_head,
             send_data: on_send_data,
             send_file: on_send_file,
+            answer: on_answer,
             log: on_log,
         };
         run(&calls)
@@ -82,6 +85,16 @@ impl<'c, 'r> Conversation<'c, 'r> {
         } else {
             Err(EmbeddedError::Gateway(failure))
         }
+    }
+
+    /// The answers of functions, when that was asked for, or why there are none.
+    pub fn into_answers(self, code: u8) -> Result<Vec<u8>, EmbeddedError> {
+        let failure = match (code, self.answers) {
+            (0, Some(answers)) => return Ok(answers),
+            (0, None) => Failure::Internal,
+            (code, _) => Failure::try_from(code).unwrap_or(Failure::Internal),
+        };
+        Err(EmbeddedError::Gateway(failure))
     }
 
     fn head(&mut self, encoded: &[u8]) -> Result<(), Failure> {
@@ -170,6 +183,15 @@ unsafe extern "C" fn on_send_file(context: *mut c_void, fd: c_int, offset: u64, 
         code(converse(context, |conversation| {
             conversation.file(fd, offset, length)
         }))
+    })
+}
+
+unsafe extern "C" fn on_answer(context: *mut c_void, answers: Bytes) -> u8 {
+    guard(PANICKED, || {
+        // SAFETY: lent for this call (wsgi-abi).
+        let answers = unsafe { answers.as_slice() }.to_vec();
+        converse(context, |conversation| conversation.answers = Some(answers));
+        0
     })
 }
 

@@ -108,6 +108,9 @@ pub struct RequestCalls {
     /// Sends a part of the file `fd` (lent: the module duplicates what it keeps).
     pub send_file:
         unsafe extern "C" fn(context: *mut c_void, fd: c_int, offset: u64, length: u64) -> u8,
+    /// Gives what the functions returned that the head asked for, as encoded `Answer`s; takes the
+    /// place of a response, and is called once.
+    pub answer: unsafe extern "C" fn(context: *mut c_void, answers: Bytes) -> u8,
     /// Logs with the request's context.
     pub log: LogFunction,
 }

@@ -262,6 +262,13 @@ impl Exchange for EmbeddedExchange {
         })
     }
 
+    fn answer(&self, answers: &[u8]) -> Result<(), Failure> {
+        self.send(|calls, context| {
+            // SAFETY: on the request's thread, during serve; the bytes are lent.
+            unsafe { (calls.answer)(context, Bytes::lend(answers)) }
+        })
+    }
+
     fn log(&self, level: u8, text: &[u8]) {
         self.with(|calls| {
             // SAFETY: on the request's thread, during serve; the text is lent.

@@ -42,6 +42,10 @@ pub trait Exchange: Send + Sync {
     /// Sends `length` bytes of a regular file from `offset`; the descriptor is lent for the call.
     fn send_file(&self, file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Failure>;
 
+    /// Gives what the functions returned that the head asked for, as encoded `Answer`s of at most
+    /// `MAX_DATA` bytes; takes the place of a response.
+    fn answer(&self, answers: &[u8]) -> Result<(), Failure>;
+
     /// Writes text to the server's error log in the request's context, its lines as records that
     /// follow each other; `level` is Apache's number (`http_log.h`). What cannot be delivered is
     /// dropped.

@@ -13,6 +13,7 @@ use wsgi_wire::launch::{GatewayConfig, ImportScript};
 
 use crate::application::{self, Module, Policy, Script};
 use crate::exchange::{Exchange, Verdict};
+use crate::function;
 use crate::interpreters::{Interpreter, InterpreterError, Interpreters};
 use crate::log::{self, ProcessLog, level};
 use crate::python::{self, Python};
@@ -130,7 +131,10 @@ impl Host {
             head,
             daemon_start,
         };
-        session.run(&request)
+        match &head.functions {
+            None => session.run(&request),
+            Some(functions) => function::answer(&request, functions, exchange.as_ref()),
+        }
     }
 
     /// Tells the applications' subscribers that the process got a signal. Called without the GIL, on

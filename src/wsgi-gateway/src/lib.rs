@@ -12,6 +12,7 @@ mod daemon;
 mod embedded;
 mod exchange;
 mod extension;
+mod function;
 mod host;
 mod interpreters;
 mod log;

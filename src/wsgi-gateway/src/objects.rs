@@ -34,6 +34,8 @@ const RUNTIME_NAME: &CStr = c"<mod_wsgi>";
 pub struct Objects {
     /// The variables of an environ that never change.
     pub template: Stored,
+    /// The variables of the environ of a function that never change.
+    pub function_template: Stored,
     /// The names of the gateway's own variables.
     pub own_keys: OwnKeys,
     /// The type of `wsgi.input`.
@@ -97,6 +99,7 @@ pub fn make(python: Python<'_>, config: &GatewayConfig, group: &[u8]) -> Result<
     };
     Ok(Objects {
         template: template(python, config, &stored)?.store(),
+        function_template: function_template(python, config, &stored)?.store(),
         own_keys: OwnKeys::new(python)?,
         input: input::make_type(python)?.store(),
         responder: start_response::make_type(python)?.store(),
@@ -232,6 +235,21 @@ fn template<'p>(
         b"wsgi.file_wrapper",
         stored(b"FileWrapper")?.release(python),
     )?;
+    set(b"apache.version", apache_version(python, config)?)?;
+    set(b"mod_wsgi.version", version(python, &MOD_WSGI_VERSION)?)?;
+    Ok(template)
+}
+
+fn function_template<'p>(
+    python: Python<'p>,
+    config: &GatewayConfig,
+    stored: &dyn Fn(&[u8]) -> Result<Stored, Raised>,
+) -> Result<Owned<'p>, Raised> {
+    let template = Owned::dict(python)?;
+    let set = |name: &[u8], value: Owned<'_>| {
+        template.set_dict_item(&*Owned::interned(python, name)?, &value)
+    };
+    set(b"wsgi.errors", stored(b"errors")?.release(python))?;
     set(b"apache.version", apache_version(python, config)?)?;
     set(b"mod_wsgi.version", version(python, &MOD_WSGI_VERSION)?)?;
     Ok(template)

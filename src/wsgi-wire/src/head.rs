@@ -5,6 +5,7 @@
 //! the order they must be put into the environ: a later pair replaces an earlier one.
 
 use crate::codec::{Reader, WireError, Writer};
+use crate::function::{Functions, encode_functions};
 
 /// Bits of [`RequestHead::flags`].
 pub mod flag {
@@ -12,8 +13,10 @@ pub mod flag {
     pub const RELOADING: u16 = 1;
     /// `wsgi.url_scheme` is `https`.
     pub const HTTPS: u16 = 2;
+    /// Functions of the script are called, and no application.
+    pub const FUNCTIONS: u16 = 4;
     /// All flags this version knows.
-    pub const KNOWN: u16 = RELOADING | HTTPS;
+    pub const KNOWN: u16 = RELOADING | HTTPS | FUNCTIONS;
 }
 
 /// How the request body reaches the application.
@@ -51,8 +54,10 @@ pub struct RequestHead<'a> {
     pub script: &'a [u8],
     /// The application group's name; empty for the main interpreter.
     pub application_group: &'a [u8],
-    /// The name of the callable object in the script.
+    /// The name of the callable object in the script; empty when functions are called.
     pub callable: &'a [u8],
+    /// The functions to call instead of an application.
+    pub functions: Option<Functions<'a>>,
     /// The request body.
     pub body: Body<'a>,
     pairs: u32,
@@ -77,6 +82,11 @@ impl<'a> RequestHead<'a> {
         let script = reader.short_bytes("script")?;
         let application_group = reader.short_bytes("application group")?;
         let callable = reader.short_bytes("callable")?;
+        let functions = if flags & flag::FUNCTIONS == 0 {
+            None
+        } else {
+            Some(Functions::decode(&mut reader)?)
+        };
         let pairs = reader.u32("pair count")?;
         let environ = reader.bytes("environ")?;
         check_pairs(environ, pairs)?;
@@ -100,6 +110,7 @@ impl<'a> RequestHead<'a> {
             script,
             application_group,
             callable,
+            functions,
             body,
             pairs,
             environ,
@@ -173,9 +184,26 @@ pub struct HeadBuilder {
 
 impl HeadBuilder {
     /// Starts a head in `buffer`, whose old contents are dropped and whose room is kept.
-    pub fn start(mut buffer: Vec<u8>, target: &Target<'_>) -> Self {
+    pub fn start(buffer: Vec<u8>, target: &Target<'_>) -> Self {
+        HeadBuilder::start_with(buffer, target, target.flags & !flag::FUNCTIONS, |_| {})
+    }
+
+    /// Starts the head of a call of the functions `names`, each with the environ and `arguments`.
+    pub fn start_functions(target: &Target<'_>, names: &[&[u8]], arguments: &[&[u8]]) -> Self {
+        let flags = target.flags | flag::FUNCTIONS;
+        HeadBuilder::start_with(Vec::new(), target, flags, |out| {
+            encode_functions(out, names, arguments);
+        })
+    }
+
+    fn start_with(
+        mut buffer: Vec<u8>,
+        target: &Target<'_>,
+        flags: u16,
+        entry: impl FnOnce(&mut Vec<u8>),
+    ) -> Self {
         buffer.clear();
-        buffer.put_u16(target.flags);
+        buffer.put_u16(flags);
         buffer.put_u8(0);
         buffer.put_u64(0);
         buffer.put_u64(target.request_start);
@@ -183,6 +211,7 @@ impl HeadBuilder {
         buffer.put_short_bytes(target.script);
         buffer.put_short_bytes(target.application_group);
         buffer.put_short_bytes(target.callable);
+        entry(&mut buffer);
         let counts_at = buffer.len();
         buffer.put_u32(0);
         buffer.put_u32(0);
@@ -321,15 +350,37 @@ mod tests {
     }
 
     #[test]
-    fn a_head_cut_anywhere_is_refused() {
-        let mut builder = HeadBuilder::start(Vec::new(), &target());
+    fn a_head_may_ask_for_functions_instead_of_an_application() {
+        let names: [&[u8]; 2] = [b"process_group", b"application_group"];
+        let mut builder = HeadBuilder::start_functions(&target(), &names, &[b"", b"user"]);
         builder.latin1(b"K", b"v");
         let encoded = builder.finish(Body::None);
-        for length in 0..encoded.as_bytes().len() {
-            assert!(
-                RequestHead::decode(&encoded.as_bytes()[..length]).is_err(),
-                "{length}"
-            );
+        let head = RequestHead::decode(encoded.as_bytes()).unwrap();
+        let functions = head.functions.expect("asked for");
+        assert_eq!(functions.names().collect::<Vec<_>>(), names);
+        assert_eq!(
+            functions.arguments().collect::<Vec<_>>(),
+            [&b""[..], &b"user"[..]]
+        );
+        assert_eq!(head.environ().count(), 1);
+        let application = HeadBuilder::start(Vec::new(), &target()).finish(Body::None);
+        let head = RequestHead::decode(application.as_bytes()).unwrap();
+        assert!(head.functions.is_none());
+    }
+
+    #[test]
+    fn a_head_cut_anywhere_is_refused() {
+        let application = HeadBuilder::start(Vec::new(), &target());
+        let functions = HeadBuilder::start_functions(&target(), &[b"f"], &[b"x"]);
+        for mut builder in [application, functions] {
+            builder.latin1(b"K", b"v");
+            let encoded = builder.finish(Body::None);
+            for length in 0..encoded.as_bytes().len() {
+                assert!(
+                    RequestHead::decode(&encoded.as_bytes()[..length]).is_err(),
+                    "{length}"
+                );
+            }
         }
     }
 }

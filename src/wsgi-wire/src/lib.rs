@@ -6,6 +6,7 @@
 //!
 //! * [`frame`] is the header that every message starts with, and the limit of each tag.
 //! * [`head`] is the request as both modes hand it to the gateway.
+//! * [`function`] is a call of a script's functions in an application's place, and their answers.
 //! * [`response`] is the status line and headers on the way back.
 //! * [`to_daemon`] and [`to_child`] are the messages of the two directions of a group's socket.
 //! * [`failure`] names the ways a request ends without a whole response.
@@ -16,6 +17,7 @@
 pub mod codec;
 pub mod failure;
 pub mod frame;
+pub mod function;
 pub mod head;
 pub mod launch;
 pub mod response;

@@ -34,6 +34,8 @@ tags! {
         Failed = 10, 1;
         /// A line for the error log, in the request's context.
         Log = 11, MAX_LOG + 1;
+        /// What the functions returned that the head asked for; takes the response's place.
+        Answer = 12, MAX_DATA;
     }
 }
 
@@ -75,6 +77,8 @@ pub enum ToChild<'a> {
         /// The line, without its end, in no particular encoding.
         text: &'a [u8],
     },
+    /// See [`ToChildTag::Answer`]; an encoded list of `Answer`s, not yet looked at.
+    Answer(&'a [u8]),
 }
 
 /// A part of a file.
@@ -109,6 +113,7 @@ impl<'a> ToChild<'a> {
             ToChildTag::Interim => return Ok(ToChild::Interim(ResponseHead::decode(payload)?)),
             ToChildTag::Head => return Ok(ToChild::Head(ResponseHead::decode(payload)?)),
             ToChildTag::Data => return Ok(ToChild::Data(payload)),
+            ToChildTag::Answer => return Ok(ToChild::Answer(payload)),
             ToChildTag::File => ToChild::File(FileSegment {
                 offset: reader.u64("offset")?,
                 length: reader.u64("length")?,
@@ -209,6 +214,11 @@ pub fn append_log(out: &mut Vec<u8>, level: u8, text: &[u8]) {
     });
 }
 
+/// Appends an `Answer` of at most [`MAX_DATA`] bytes.
+pub fn append_answer(out: &mut Vec<u8>, encoded: &[u8]) {
+    frame::append_bytes(out, ToChildTag::Answer, encoded);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +266,9 @@ mod tests {
         out.clear();
         append_failed(&mut out, Failure::Incomplete);
         assert_eq!(decode(&out), ToChild::Failed(Failure::Incomplete));
+        out.clear();
+        append_answer(&mut out, b"\x01");
+        assert_eq!(decode(&out), ToChild::Answer(b"\x01"));
     }
 
     #[test]

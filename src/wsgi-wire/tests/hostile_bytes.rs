@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use wsgi_wire::frame::{HEADER_BYTES, Header, Tag};
+use wsgi_wire::function::Answer;
 use wsgi_wire::head::RequestHead;
 use wsgi_wire::launch::{DaemonConfig, EmbeddedConfig, Message, MonitorConfig};
 use wsgi_wire::response::ResponseHead;
@@ -20,11 +21,12 @@ proptest! {
     }
 
     #[test]
-    fn every_message_decoder_survives_any_bytes(payload: Vec<u8>, tag in 1u8..=11) {
+    fn every_message_decoder_survives_any_bytes(payload: Vec<u8>, tag in 1u8..=12) {
         if let Some(tag) = ToChildTag::from_code(tag) {
             let _ = ToChild::decode(tag, &payload);
         }
         let _ = decode_body_failed(&payload);
+        let _ = Answer::decode_all(&payload);
         if let Ok(head) = RequestHead::decode(&payload) {
             prop_assert_eq!(head.environ().count(), head.pair_count());
         }

@@ -228,6 +228,16 @@ impl Object {
         Owned::new(python, result)
     }
 
+    /// Whether this is True or False, and which.
+    pub fn as_bool(&self) -> Option<bool> {
+        // SAFETY: gives the address of a static object.
+        if self.as_ptr() == unsafe { ffi::Py_True() } {
+            return Some(true);
+        }
+        // SAFETY: as above.
+        (self.as_ptr() == unsafe { ffi::Py_False() }).then_some(false)
+    }
+
     /// Python's `iter`.
     pub fn iterate<'p>(&self, python: Python<'p>) -> Result<Owned<'p>, Raised> {
         // SAFETY: the object lives.
@@ -304,6 +314,14 @@ impl Object {
             Ok(text) => text.utf8_lossy(python),
             Err(raised) => raised.discard(python, String::new()),
         }
+    }
+
+    /// The text of a str as UTF-8, or the exception that it cannot be.
+    pub fn utf8(&self, python: Python<'_>) -> Result<Vec<u8>, Raised> {
+        // SAFETY: the object lives; one that is no str is answered with an exception.
+        let encoded = unsafe { ffi::PyUnicode_AsUTF8String(self.as_ptr()) };
+        let encoded = Owned::new(python, encoded)?;
+        Ok(encoded.as_bytes().unwrap_or(&[]).to_vec())
     }
 
     /// The text of a str, with what UTF-8 cannot hold (lone surrogates) escaped.

@@ -106,7 +106,7 @@ pub struct KnownKeys {
 
 impl KnownKeys {
     /// Puts the request's variables into `environ`.
-    fn put(
+    pub fn put(
         &self,
         python: Python<'_>,
         environ: &Owned<'_>,

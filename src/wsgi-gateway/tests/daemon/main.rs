@@ -7,6 +7,7 @@ mod answering;
 mod ending;
 mod environ;
 mod failing;
+mod functions;
 mod harness;
 mod input;
 mod load;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use wsgi_abi::{Bytes, RequestCalls};
 use wsgi_wire::Failure;
+use wsgi_wire::function::Answer;
 use wsgi_wire::head::{Body, EncodedHead, HeadBuilder, Target, flag};
 use wsgi_wire::response::ResponseHead;
 
@@ -21,6 +22,7 @@ pub struct RequestBuilder {
     path: Vec<u8>,
     group: Vec<u8>,
     pulled: bool,
+    function: Option<&'static str>,
     variables: Vec<(String, String)>,
 }
 
@@ -33,6 +35,7 @@ impl Request {
             path: path.as_bytes().to_vec(),
             group: Vec::new(),
             pulled: false,
+            function: None,
             variables: Vec::new(),
         }
     }
@@ -42,6 +45,12 @@ impl RequestBuilder {
     /// For this application group.
     pub fn group(mut self, group: &str) -> Self {
         self.group = group.as_bytes().to_vec();
+        self
+    }
+
+    /// Calls this function in an application's place.
+    pub fn function(mut self, name: &'static str) -> Self {
+        self.function = Some(name);
         self
     }
 
@@ -69,7 +78,10 @@ impl RequestBuilder {
             application_group: &self.group,
             callable: b"application",
         };
-        let mut builder = HeadBuilder::start(Vec::new(), &target);
+        let mut builder = match self.function {
+            None => HeadBuilder::start(Vec::new(), &target),
+            Some(name) => HeadBuilder::start_functions(&target, &[name.as_bytes()], &[b"x"]),
+        };
         for (key, value) in [
             ("REQUEST_METHOD", "GET"),
             ("SCRIPT_NAME", ""),
@@ -111,6 +123,8 @@ pub struct Outcome {
     pub interim: Vec<u16>,
     /// The body.
     pub body: Vec<u8>,
+    /// What functions returned.
+    pub answers: Vec<Answer>,
     /// The log lines.
     pub log: Vec<String>,
 }
@@ -185,6 +199,7 @@ impl Client {
             send_head,
             send_data,
             send_file,
+            answer,
             log,
         };
         let code = gateway.serve(request.head.as_bytes(), &calls);
@@ -269,6 +284,15 @@ unsafe extern "C" fn send_file(context: *mut c_void, fd: c_int, offset: u64, len
     };
     assert_eq!(read as u64, length);
     client.outcome.body.extend_from_slice(&bytes);
+    0
+}
+
+unsafe extern "C" fn answer(context: *mut c_void, answers: Bytes) -> u8 {
+    // SAFETY: called by the gateway during serve.
+    let client = unsafe { client(context) };
+    // SAFETY: lent for this call.
+    let answers = Answer::decode_all(unsafe { answers.as_slice() });
+    client.outcome.answers = answers.expect("answers");
     0
 }
 

@@ -14,6 +14,7 @@ use std::time::Instant;
 use client::{Client, Outcome, Request};
 use process::{Gateway, LIBRARY, PROGRAM, gateway_library, pythons};
 use wsgi_wire::Failure;
+use wsgi_wire::function::Answer;
 
 #[test]
 fn every_python_serves_inside_a_foreign_process() {
@@ -58,6 +59,8 @@ def late(environ, start_response):
 def fails(environ, start_response):
     print('printed')
     raise LookupError('no luck')
+def decides(environ, argument):
+    return [argument, environ['SERVER_NAME']]
 def file(environ, start_response):
     start_response('200 OK', [])
     source = open(__file__, 'rb')
@@ -125,6 +128,7 @@ fn in_one_process() {
     assert_eq!(gateway.start_again(), -1);
     responses(&ask);
     failures(&ask);
+    functions(&gateway, &script);
     bodies(&gateway, &script);
     requests_inside_requests(&gateway, &script);
     reloads(&gateway, &script);
@@ -195,6 +199,23 @@ fn failures(ask: &dyn Fn(&str) -> Outcome) {
     assert!(
         advice.contains("WSGIApplicationGroup %{GLOBAL}"),
         "{advice}"
+    );
+}
+
+fn functions(gateway: &Gateway, script: &Path) {
+    let ask = |name| Client::new().ask(gateway, &Request::new(script, "/").function(name));
+    let decided = ask("decides");
+    let texts = ["x", "localhost"].map(|text| Answer::Text(text.as_bytes().to_vec()));
+    assert_eq!(decided.answers, [Answer::Items(texts.to_vec())]);
+    assert_eq!((decided.code, decided.status), (0, 0));
+    assert_eq!(ask("undefined").answers, [Answer::Missing]);
+    let failed = ask("fails");
+    assert_eq!(failed.code, Failure::Application as u8);
+    assert!(failed.answers.is_empty());
+    assert!(
+        failed.log.iter().any(|line| line.contains("no luck")),
+        "{:?}",
+        failed.log
     );
 }
 

@@ -8,6 +8,7 @@ use wsgi_unix::clock;
 use wsgi_unix::socket::{self, Wait};
 use wsgi_wire::Failure;
 use wsgi_wire::frame::{self, HEADER_BYTES, Header};
+use wsgi_wire::function::Answer as Returned;
 use wsgi_wire::head::{Body, HeadBuilder, Target, flag};
 use wsgi_wire::response::ResponseHead;
 use wsgi_wire::to_child::{FileSegment, ToChild, ToChildTag};
@@ -43,6 +44,7 @@ pub enum Message {
     End,
     Failed(Failure),
     Log(u8, String),
+    Answers(Vec<Returned>),
     /// The daemon closed the connection and had taken the request.
     Closed,
     /// The connection was reset: the request had not been taken.
@@ -55,6 +57,7 @@ pub struct Request<'a> {
     group: &'a str,
     callable: &'a str,
     flags: u16,
+    functions: Option<&'a [&'a [u8]]>,
     method: &'a str,
     path: &'a str,
     pairs: Vec<(&'a [u8], &'a [u8])>,
@@ -69,6 +72,7 @@ impl<'a> Request<'a> {
             group: "",
             callable: "application",
             flags: flag::RELOADING,
+            functions: None,
             method: "GET",
             path,
             pairs: Vec::new(),
@@ -108,6 +112,14 @@ impl<'a> Request<'a> {
         Request { callable, ..self }
     }
 
+    /// Calls functions with one argument in an application's place.
+    pub fn functions(self, names: &'a [&'a [u8]]) -> Self {
+        Request {
+            functions: Some(names),
+            ..self
+        }
+    }
+
     /// With other flags.
     pub fn flags(self, flags: u16) -> Self {
         Request { flags, ..self }
@@ -128,7 +140,10 @@ impl<'a> Request<'a> {
             application_group: self.group.as_bytes(),
             callable: self.callable.as_bytes(),
         };
-        let mut builder = HeadBuilder::start(Vec::new(), &target);
+        let mut builder = match self.functions {
+            None => HeadBuilder::start(Vec::new(), &target),
+            Some(names) => HeadBuilder::start_functions(&target, names, &[b"argument"]),
+        };
         for (key, value) in [
             ("REQUEST_METHOD", self.method),
             ("SCRIPT_NAME", ""),
@@ -173,6 +188,8 @@ pub struct Answer {
     pub pieces: usize,
     /// The files that were passed.
     pub files: Vec<(FileSegment, OwnedFd)>,
+    /// What functions returned.
+    pub answers: Vec<Returned>,
     /// The lines to log: level, text.
     pub log: Vec<(u8, String)>,
     /// How it ended: an `End`, `Failed`, `Retry`, `Busy`, or the connection's end.
@@ -320,6 +337,7 @@ impl Child {
                 }
                 Message::File(segment, file) => answer.files.push((segment, file)),
                 Message::Log(level, text) => answer.log.push((level, text)),
+                Message::Answers(answers) => answer.answers = answers,
                 end => {
                     answer.end = Some(end);
                     return answer;
@@ -371,6 +389,9 @@ fn owned(message: ToChild<'_>, passed: Option<OwnedFd>) -> Message {
         ToChild::Failed(failure) => Message::Failed(failure),
         ToChild::Log { level, text } => {
             Message::Log(level, String::from_utf8_lossy(text).into_owned())
+        }
+        ToChild::Answer(answers) => {
+            Message::Answers(Returned::decode_all(answers).expect("answers"))
         }
     }
 }
