@@ -9,6 +9,7 @@
 #include <http_request.h>
 #include <ap_mpm.h>
 #include <ap_regex.h>
+#include <mod_auth.h>
 #include <mpm_common.h>
 #include <unixd.h>
 #include <util_filter.h>

@@ -9,8 +9,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{c_char, c_void};
 
-use wsgi_config::alias::ScriptAlias;
+use wsgi_config::alias::{AliasOptions, ScriptAlias};
 use wsgi_config::daemon_options::DaemonOptions;
+use wsgi_config::function_script::{FunctionScript, HandlerScript};
 use wsgi_config::interpreter::{Rule, Selector};
 use wsgi_config::layer::Setting;
 use wsgi_config::proxy::{ProxyHeader, Subnet};
@@ -47,12 +48,17 @@ macro_rules! directory_config {
         #[derive(Debug, Clone, Copy, Default)]
         pub struct DirectoryConfig {
             $($(#[$doc])* pub $field: Setting<$type>,)*
+            /// WSGIHandlerScript: the latest of a name counts.
+            pub handlers: &'static [&'static HandlerScript],
         }
 
         impl DirectoryConfig {
             /// This scope laid over the one around it.
-            fn over(self, outer: Self) -> Self {
-                DirectoryConfig { $($field: self.$field.over(outer.$field),)* }
+            fn over(self, outer: Self, pool: Pool<'static>) -> Self {
+                DirectoryConfig {
+                    $($field: self.$field.over(outer.$field),)*
+                    handlers: overlay(self.handlers, outer.handlers, pool),
+                }
             }
         }
     };
@@ -85,15 +91,62 @@ directory_config! {
     proxy_headers: &'static [&'static ProxyHeader],
     /// WSGITrustedProxies; everybody by default.
     trusted_proxies: &'static [Subnet],
+    /// WSGIAccessScript.
+    access_script: &'static FunctionSite,
+    /// WSGIAuthUserScript.
+    auth_user_script: &'static FunctionSite,
+    /// WSGIAuthGroupScript.
+    auth_group_script: &'static FunctionSite,
+    /// WSGIDispatchScript.
+    dispatch_script: &'static FunctionSite,
+}
+
+/// Inner handlers come last, where they are looked for first.
+fn overlay(
+    inner: &'static [&'static HandlerScript],
+    outer: &'static [&'static HandlerScript],
+    pool: Pool<'static>,
+) -> &'static [&'static HandlerScript] {
+    match (inner, outer) {
+        ([], handlers) | (handlers, []) => handlers,
+        _ => pool.place([outer, inner].concat()),
+    }
 }
 
 impl DirectoryConfig {
+    /// Gives a name for SetHandler to a script.
+    pub fn add_handler(&mut self, pool: Pool<'static>, script: &'static HandlerScript) {
+        self.handlers = overlay(pool.place(vec![script]), self.handlers, pool);
+    }
+
+    /// The script that answers for the handler `name`.
+    pub fn handler_script(&self, name: &[u8]) -> Option<&'static HandlerScript> {
+        let mut latest_first = self.handlers.iter().rev();
+        latest_first.find(|script| script.handler == name).copied()
+    }
+
     /// What holds for this request.
     pub fn of(request: Request<'_>) -> DirectoryConfig {
+        DirectoryConfig::lent(request).copied().unwrap_or_default()
+    }
+
+    /// The same without a copy, for a look at one setting of requests that are not ours.
+    pub fn lent(request: Request<'_>) -> Option<&DirectoryConfig> {
         let record = request.directory_config().cast::<DirectoryConfig>();
         // SAFETY: httpd keeps what `on_create_directory` or `on_merge_directory` made, or null.
-        unsafe { record.as_ref() }.copied().unwrap_or_default()
+        unsafe { record.as_ref() }
     }
+}
+
+/// A script with functions and the directive that names it.
+#[derive(Debug)]
+pub struct FunctionSite {
+    /// The directive.
+    pub directive: &'static str,
+    /// Its arguments.
+    pub script: FunctionScript,
+    /// The server it was written in.
+    pub server: Server<'static>,
 }
 
 /// WSGIScriptAlias or WSGIScriptAliasMatch.
@@ -186,6 +239,8 @@ pub struct Configuration {
     pub groups: Vec<DaemonGroup>,
     /// Every WSGIImportScript, and every alias whose groups are fixed.
     pub imports: Vec<Import>,
+    /// Scripts with functions that run in a named process group: directive, script and group.
+    pub function_groups: Vec<(&'static str, Vec<u8>, Vec<u8>)>,
     /// Directives that are accepted and have no effect, each with the reason.
     pub without_effect: BTreeMap<&'static str, &'static str>,
     /// Servers in which a process group is selected, and its name as written.
@@ -211,6 +266,35 @@ impl Configuration {
         let configuration = pool.place(RefCell::new(Configuration::default()));
         pool.set_userdata(CONFIGURATION_KEY, (&raw mut *configuration).cast());
         configuration
+    }
+
+    /// Notes what the options of an alias or handler say about groups.
+    pub fn add_options(&mut self, server: Server<'static>, options: &AliasOptions) {
+        let main = options.application_group.as_deref() == Some(b"");
+        if let Some(process_group) = &options.process_group {
+            self.process_group_uses
+                .push((server, process_group.clone()));
+            if main {
+                self.main_interpreter_groups.push(process_group.clone());
+            }
+        } else if main {
+            self.main_interpreter_uses.push(server);
+        }
+    }
+
+    /// Notes where a script's functions run. They take the main interpreter by default, which an
+    /// application may share; only who asks for it by its name keeps others out of it.
+    pub fn add_functions(&mut self, site: &FunctionSite) {
+        let group = &site.script.process_group;
+        if site.script.names_main {
+            self.main_interpreter_groups.push(group.clone());
+        }
+        if !group.is_empty() {
+            self.process_group_uses.push((site.server, group.clone()));
+            let script = site.script.path.clone();
+            self.function_groups
+                .push((site.directive, script, group.clone()));
+        }
     }
 
     /// Whether the group's main interpreter is asked for by its own name, `%{GLOBAL}`, so that no
@@ -262,7 +346,7 @@ pub unsafe extern "C" fn on_merge_directory(
         let outer = unsafe { *outer.cast::<DirectoryConfig>() };
         // SAFETY: as above.
         let inner = unsafe { *inner.cast::<DirectoryConfig>() };
-        (&raw mut *pool.place_copy(inner.over(outer))).cast()
+        (&raw mut *pool.place_copy(inner.over(outer, pool))).cast()
     })
 }
 

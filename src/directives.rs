@@ -5,6 +5,7 @@
 //! setter takes them; `httpd -L` prints the same rows. A directive that does not work yet is refused.
 
 mod commands;
+mod functions;
 mod interpreters;
 mod request;
 
@@ -91,6 +92,8 @@ enum DirectiveError {
         value: String,
         choices: String,
     },
+    #[error("{directive}: option 'process-group' may not stand in a .htaccess file")]
+    GroupInHtaccess { directive: String },
     #[error("{directive}: '{path}' is not an absolute path")]
     NotAbsolute { directive: String, path: String },
     #[error("WSGIDaemonProcess: the name '{name}' duplicates an earlier definition")]
@@ -116,6 +119,7 @@ struct Place<'d> {
     pool: Pool<'static>,
     server: Server<'static>,
     directory: &'d mut DirectoryConfig,
+    in_htaccess: bool,
 }
 
 impl Place<'_> {
@@ -268,12 +272,18 @@ directives! {
         c"Of earlier versions of mod_wsgi; has no effect.";
     c"WSGIUserAuthoritative" AuthConfig Raw request::retire,
         c"Of earlier versions of mod_wsgi; has no effect.";
-    c"WSGIAccessScript" AuthConfig Raw refuse, c"Not yet supported.";
-    c"WSGIAuthGroupScript" AuthConfig Raw refuse, c"Not yet supported.";
-    c"WSGIAuthUserScript" AuthConfig Raw refuse, c"Not yet supported.";
-    c"WSGIDispatchScript" Directory Raw refuse, c"Not yet supported.";
-    c"WSGIGroupAuthoritative" AuthConfig Raw refuse, c"Not yet supported.";
-    c"WSGIHandlerScript" Directory Raw refuse, c"Not yet supported.";
+    c"WSGIAccessScript" AuthConfig Raw functions::set_access_script,
+        c"A script whose allow_access() says which hosts may come in.";
+    c"WSGIAuthGroupScript" AuthConfig Raw functions::set_auth_group_script,
+        c"A script whose groups_for_user() decides for Require wsgi-group.";
+    c"WSGIAuthUserScript" AuthConfig Raw functions::set_auth_user_script,
+        c"A script that authenticates users for the provider wsgi.";
+    c"WSGIDispatchScript" Directory Raw functions::set_dispatch_script,
+        c"A script whose functions choose the application of a request.";
+    c"WSGIGroupAuthoritative" AuthConfig One functions::set_group_authoritative,
+        c"Without effect: Require lines are combined by mod_authz_core.";
+    c"WSGIHandlerScript" Directory Raw functions::set_handler_script,
+        c"Names a handler, for SetHandler, that a script's handle_request() is.";
     c"WSGIIgnoreActivity" FileInfo Raw refuse, c"Not yet supported.";
     c"WSGIServerMetrics" Global Raw refuse, c"Not yet supported.";
     c"WSGISlowRequests" Global Raw refuse, c"Not yet supported.";
@@ -360,19 +370,7 @@ fn add_alias(place: &mut Place<'_>, alias: Alias) {
     let alias: &'static Alias = place.pool.place(alias);
     let options = &alias.script.options;
     place.edit(|configuration| {
-        let main = options.application_group.as_deref() == Some(b"");
-        if let Some(process_group) = &options.process_group {
-            configuration
-                .process_group_uses
-                .push((place.server, process_group.clone()));
-            if main {
-                configuration
-                    .main_interpreter_groups
-                    .push(process_group.clone());
-            }
-        } else if main {
-            configuration.main_interpreter_uses.push(place.server);
-        }
+        configuration.add_options(place.server, options);
         if let (true, Some(process_group), Some(application_group)) = (
             alias.script.preload(),
             &options.process_group,
@@ -534,6 +532,10 @@ fn set(
     let value = field!(parameters, server);
     // SAFETY: the server whose configuration is read.
     let server = unsafe { Server::from_raw(value) };
+    // SAFETY: the parameters are httpd's, for this call.
+    let complaint =
+        unsafe { ffi::ap_check_cmd_context(parameters, ffi::NOT_IN_HTACCESS as u32 as _) };
+    let in_htaccess = !complaint.is_null();
     let mut unused = DirectoryConfig::default();
     // SAFETY: httpd passes this module's record for the scope, which nobody else refers to now.
     let directory = unsafe { directory.cast::<DirectoryConfig>().as_mut() };
@@ -549,6 +551,7 @@ fn set(
         pool,
         server,
         directory,
+        in_htaccess,
     };
     match (row.setter)(&mut place, arguments) {
         Ok(()) => null(),

@@ -15,13 +15,14 @@ use crate::config::{DirectoryConfig, MapHead};
 use crate::daemon::DaemonError;
 use crate::embedded::EmbeddedError;
 use crate::environ;
+use crate::functions::{FunctionError, choice};
 use crate::httpd::log::{self, Level};
 use crate::httpd::request::{FileKind, PathInfo, Request};
 use crate::httpd::status::Status;
 use crate::mapping::{HANDLER, HANDLER_TYPE, alias_of};
 use crate::proxy;
 use crate::response::Rules;
-use crate::selection::{Selection, select};
+use crate::selection::{Names, Selection, Target, select};
 use crate::site::Site;
 
 /// Why a request got no whole response from an application.
@@ -71,6 +72,9 @@ pub enum RequestError {
     /// The module was not set up.
     #[error("the module has no configuration")]
     NoSite,
+    /// WSGIDispatchScript did not choose.
+    #[error(transparent)]
+    Choice(#[from] FunctionError),
     /// The daemon failed.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
@@ -93,6 +97,7 @@ impl RequestError {
             | RequestError::RestrictedGroup(_)
             | RequestError::EmbeddedRestricted
             | RequestError::NoSite => 500,
+            RequestError::Choice(error) => error.status(),
             RequestError::Daemon(error) => error.status(),
             RequestError::Embedded(error) => error.status(),
         }
@@ -101,6 +106,7 @@ impl RequestError {
     /// The level to log at, or `None` when whoever met the failure has logged it.
     fn level(&self) -> Option<Level> {
         match self {
+            RequestError::Choice(error) => (!error.is_logged()).then_some(Level::Error),
             RequestError::Daemon(error) => error.level(),
             RequestError::Embedded(EmbeddedError::Gateway(failure)) => match failure.blame() {
                 Blame::Client => Some(Level::Debug),
@@ -113,11 +119,10 @@ impl RequestError {
 
 /// Answers the request if it is for us.
 pub fn handle(request: Request<'_>) -> Status {
-    let handler = request.handler().unwrap_or_default();
-    if handler != HANDLER.to_bytes() && handler != HANDLER_TYPE {
+    let Some(target) = target_of(request) else {
         return Status::DECLINED;
-    }
-    match answer(request) {
+    };
+    match answer(request, target) {
         Ok(status) => status,
         Err(error) => {
             if let Some(level) = error.level() {
@@ -128,16 +133,27 @@ pub fn handle(request: Request<'_>) -> Status {
     }
 }
 
-fn answer(request: Request<'_>) -> Result<Status, RequestError> {
-    let alias = alias_of(request);
+/// The script the request leads to, if it is one of ours.
+fn target_of(request: Request<'_>) -> Option<Target> {
+    let handler = request.handler().unwrap_or_default();
+    if handler == HANDLER.to_bytes() || handler == HANDLER_TYPE {
+        return Some(Target::File(alias_of(request)));
+    }
+    let config = DirectoryConfig::lent(request)?;
+    config.handler_script(handler).map(Target::Handler)
+}
+
+fn answer(request: Request<'_>, target: Target) -> Result<Status, RequestError> {
     let config = DirectoryConfig::of(request);
-    check_script(request, alias.is_some())?;
+    if let Target::File(alias) = target {
+        check_script(request, alias.is_some())?;
+    }
     let declared = declared_body(request, &config)?;
     let site = Site::current().ok_or(RequestError::NoSite)?;
-    let selection = select(request, &config, alias, site.ignores_case);
-    check_group(&selection, &config)?;
-    let pass_authorization = alias
-        .and_then(|alias| alias.script.options.pass_authorization)
+    let mut selection = select(request, &config, target, site.ignores_case);
+    let pass_authorization = target
+        .options()
+        .and_then(|options| options.pass_authorization)
         .unwrap_or(config.pass_authorization.or(false) || request.passes_authorization());
     let reloading = config.script_reloading.or(true);
     let options = environ::Options {
@@ -146,6 +162,14 @@ fn answer(request: Request<'_>) -> Result<Status, RequestError> {
         map_head: maps_head(request, &config),
         front: proxy::resolve(request, &config),
     };
+    if let Some(script) = config.dispatch_script.value() {
+        let names = Names {
+            request,
+            ignores_case: site.ignores_case,
+        };
+        choice::choose(names, script, &options, &mut selection)?;
+    }
+    check_group(&selection, &config)?;
     let buffer = HEAD_BUFFER.with_borrow_mut(std::mem::take);
     let head = environ::build(request, &selection, &options, buffer);
     let body = RequestBody::open(request, declared);

@@ -32,6 +32,30 @@ pub fn build(
     options: &Options<'_>,
     buffer: Vec<u8>,
 ) -> HeadBuilder {
+    let target = target(request, selection, options);
+    let mut head = HeadBuilder::start(buffer, &target);
+    add_all(&mut head, request, selection, options);
+    head
+}
+
+/// The same environ for the functions `names` of the script that `selection` names.
+pub fn build_for_functions(
+    request: Request<'_>,
+    selection: &Selection<'_>,
+    options: &Options<'_>,
+    names: &[&[u8]],
+) -> HeadBuilder {
+    let target = target(request, selection, options);
+    let mut head = HeadBuilder::start_functions(&target, names, &[]);
+    add_all(&mut head, request, selection, options);
+    head
+}
+
+fn target<'s>(
+    request: Request<'_>,
+    selection: &'s Selection<'_>,
+    options: &Options<'_>,
+) -> Target<'s> {
     let front = options.front.as_ref();
     let https = front
         .and_then(|front| front.https)
@@ -42,23 +66,84 @@ pub fn build(
         0
     };
     flags |= if https { flag::HTTPS } else { 0 };
-    let target = Target {
+    Target {
         flags,
         request_start: request.start(),
         script: selection.script,
         application_group: &selection.application_group,
         callable: &selection.callable,
-    };
-    let mut head = HeadBuilder::start(buffer, &target);
-    add_variables_of_modules(&mut head, request);
-    add_server(&mut head, request);
-    add_client(&mut head, request);
-    add_request(&mut head, request, options.map_head);
-    add_headers(&mut head, request, options);
-    add_own(&mut head, request, selection);
-    if let Some(front) = front {
-        proxy::add(&mut head, front);
     }
+}
+
+fn add_all(
+    head: &mut HeadBuilder,
+    request: Request<'_>,
+    selection: &Selection<'_>,
+    options: &Options<'_>,
+) {
+    add_variables_of_modules(head, request);
+    add_server(head, request);
+    add_client(head, request);
+    add_request(head, request, options.map_head);
+    add_headers(head, request, options);
+    add_own(head, request, selection);
+    if let Some(front) = &options.front {
+        proxy::add(head, front);
+    }
+}
+
+/// The functions that decide about a request before it is anybody's.
+#[derive(Debug, Clone, Copy)]
+pub struct Decision<'d> {
+    /// Their script's path.
+    pub script: &'d [u8],
+    /// Where they run.
+    pub process_group: &'d [u8],
+    /// The interpreter they run in.
+    pub application_group: &'d [u8],
+    /// WSGIScriptReloading.
+    pub reloading: bool,
+}
+
+/// What an access or authentication function learns of a request: what the client sent, but for its
+/// credentials, and none of the variables that other modules may set later.
+pub fn build_for_decision(
+    request: Request<'_>,
+    decision: &Decision<'_>,
+    function: &[u8],
+    arguments: &[&[u8]],
+) -> HeadBuilder {
+    let options = Options {
+        reloading: decision.reloading,
+        pass_authorization: false,
+        map_head: false,
+        front: None,
+    };
+    let target = Target {
+        flags: if options.reloading {
+            flag::RELOADING
+        } else {
+            0
+        },
+        request_start: request.start(),
+        script: decision.script,
+        application_group: decision.application_group,
+        callable: b"",
+    };
+    let mut head = HeadBuilder::start_functions(&target, &[function], arguments);
+    add_server(&mut head, request);
+    head.latin1(b"SERVER_SIGNATURE", request.server_signature());
+    add_peer(&mut head, request);
+    if let Some(host) = request.remote_host() {
+        head.latin1(b"REMOTE_HOST", host);
+    }
+    add_request(&mut head, request, false);
+    add_headers(&mut head, request, &options);
+    let (script_name, path_info) = script_and_path(request);
+    head.latin1(b"SCRIPT_NAME", &script_name);
+    head.latin1(b"PATH_INFO", &path_info);
+    head.latin1(b"mod_wsgi.process_group", decision.process_group);
+    head.latin1(b"mod_wsgi.application_group", decision.application_group);
     head
 }
 
@@ -91,12 +176,16 @@ fn add_server(head: &mut HeadBuilder, request: Request<'_>) {
     head.latin1(b"CONTEXT_DOCUMENT_ROOT", request.context_document_root());
 }
 
-fn add_client(head: &mut HeadBuilder, request: Request<'_>) {
+fn add_peer(head: &mut HeadBuilder, request: Request<'_>) {
     head.latin1(b"REMOTE_ADDR", request.client_ip().unwrap_or_default());
     head.latin1(
         b"REMOTE_PORT",
         Decimal::new(request.client_port().into()).bytes(),
     );
+}
+
+fn add_client(head: &mut HeadBuilder, request: Request<'_>) {
+    add_peer(head, request);
     if let Some(user) = request.user() {
         head.latin1(b"REMOTE_USER", user);
     } else {
@@ -178,7 +267,7 @@ fn add_own(head: &mut HeadBuilder, request: Request<'_>, selection: &Selection<'
         b"mod_wsgi.request_handler",
         request.handler().unwrap_or_default(),
     );
-    head.latin1(b"mod_wsgi.handler_script", b"");
+    head.latin1(b"mod_wsgi.handler_script", selection.handler_script);
     head.latin1(b"mod_wsgi.listener_host", request.listener_host());
     head.latin1(
         b"mod_wsgi.listener_port",

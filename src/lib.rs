@@ -11,6 +11,7 @@ mod dispatch;
 mod embedded;
 mod environ;
 mod ffi;
+mod functions;
 mod httpd;
 mod lifecycle;
 mod mapping;

@@ -8,6 +8,7 @@ use std::ffi::{c_int, c_void};
 use crate::config::Configuration;
 use crate::dispatch;
 use crate::ffi;
+use crate::functions::{access, providers};
 use crate::httpd::boundary::guard;
 use crate::httpd::hook::{Hook, MIDDLE, Order, register};
 use crate::httpd::log::{self, Level};
@@ -23,8 +24,10 @@ use crate::supervise::{self, plan};
 ///
 /// # Safety
 /// Called by httpd each time the module is loaded.
-pub unsafe extern "C" fn on_register_hooks(_: *mut ffi::apr_pool_t) {
+pub unsafe extern "C" fn on_register_hooks(pool: *mut ffi::apr_pool_t) {
     guard((), || {
+        // SAFETY: httpd's configuration pool, which lives until the module is unloaded.
+        providers::register(unsafe { Pool::from_raw(pool) });
         // Configuration errors that take more than one directive stop `configtest` as well.
         register(Hook::CheckConfig(on_check_config), MIDDLE);
         // Anywhere: the monitor needs nothing of other modules.
@@ -38,6 +41,13 @@ pub unsafe extern "C" fn on_register_hooks(_: *mut ffi::apr_pool_t) {
             ..MIDDLE
         };
         register(Hook::TranslateName(on_translate_name), translate);
+        // After the TLS client's certificate was checked, before hosts are judged by address.
+        let access = Order {
+            after: &[c"mod_ssl.c"],
+            before: &[c"mod_authz_host.c"],
+            ..MIDDLE
+        };
+        register(Hook::CheckAccess(on_check_access), access);
         register(Hook::Handler(on_handler), MIDDLE);
     });
 }
@@ -140,6 +150,13 @@ unsafe extern "C" fn on_translate_name(request: *mut ffi::request_rec) -> c_int 
     guard(Status::INTERNAL_SERVER_ERROR.code(), || {
         // SAFETY: httpd lends the request whose hook runs.
         mapping::translate(unsafe { Request::from_raw(request) }).code()
+    })
+}
+
+unsafe extern "C" fn on_check_access(request: *mut ffi::request_rec) -> c_int {
+    guard(Status::INTERNAL_SERVER_ERROR.code(), || {
+        // SAFETY: httpd lends the request whose hook runs.
+        access::check(unsafe { Request::from_raw(request) }).code()
     })
 }
 

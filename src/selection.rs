@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::ffi::CString;
 
+use wsgi_config::alias::AliasOptions;
+use wsgi_config::function_script::HandlerScript;
 use wsgi_config::group::{
     DEFAULT_CALLABLE, Lookup, expand_application_group, expand_callable, expand_process_group,
 };
@@ -18,6 +20,8 @@ use crate::httpd::request::Request;
 pub struct Selection<'r> {
     /// The script's path.
     pub script: &'r [u8],
+    /// The script that WSGIHandlerScript names for the request's handler; empty without one.
+    pub handler_script: &'r [u8],
     /// The process group; empty for embedded mode.
     pub process_group: Cow<'r, [u8]>,
     /// The application group; empty for the main interpreter.
@@ -26,18 +30,42 @@ pub struct Selection<'r> {
     pub callable: Cow<'r, [u8]>,
 }
 
-/// Finds the application: what the alias says, else what the directory says, else the default.
+/// Which script a request leads to, and what is said about it there.
+#[derive(Debug, Clone, Copy)]
+pub enum Target {
+    /// The file its path is mapped to, perhaps by an alias.
+    File(Option<&'static Alias>),
+    /// The script that WSGIHandlerScript names for its handler.
+    Handler(&'static HandlerScript),
+}
+
+impl Target {
+    /// The options of the alias or handler.
+    pub fn options(self) -> Option<&'static AliasOptions> {
+        match self {
+            Target::File(alias) => alias.map(|alias| &alias.script.options),
+            Target::Handler(handler) => Some(&handler.options),
+        }
+    }
+}
+
+/// Finds the application: what the options of the alias or handler say, else what the
+/// directory says, else the default.
 pub fn select<'r>(
     request: Request<'r>,
     config: &DirectoryConfig,
-    alias: Option<&'static Alias>,
+    target: Target,
     ignores_case: bool,
 ) -> Selection<'r> {
     let names = Names {
         request,
         ignores_case,
     };
-    let options = alias.map(|alias| &alias.script.options);
+    let options = target.options();
+    let handler_script = match target {
+        Target::Handler(handler) => &handler.path[..],
+        Target::File(_) => &[],
+    };
     let process_group = options
         .and_then(|options| options.process_group.as_deref())
         .or(config.process_group.value().map(|name| name.bytes()))
@@ -55,7 +83,11 @@ pub fn select<'r>(
         },
     };
     Selection {
-        script: request.filename().unwrap_or_default(),
+        script: match target {
+            Target::Handler(handler) => &handler.path,
+            Target::File(_) => request.filename().unwrap_or_default(),
+        },
+        handler_script,
         process_group: expand_process_group(process_group, &names),
         application_group: expand_application_group(application_group, &names),
         callable,
@@ -79,10 +111,11 @@ pub fn script_and_path<'r>(request: Request<'r>) -> (Cow<'r, [u8]>, Cow<'r, [u8]
 }
 
 /// The tokens' values in a request.
-struct Names<'r> {
-    request: Request<'r>,
+pub struct Names<'r> {
+    /// The request.
+    pub request: Request<'r>,
     /// WSGICaseSensitivity Off.
-    ignores_case: bool,
+    pub ignores_case: bool,
 }
 
 impl Names<'_> {

@@ -36,6 +36,8 @@ pub enum Hook {
     ChildInit(ChildInit),
     /// A request's URL is mapped to a file.
     TranslateName(OnRequest),
+    /// A host may come in or not; asked again for each internal request, whose path may decide.
+    CheckAccess(OnRequest),
     /// A request is answered.
     Handler(OnRequest),
 }
@@ -69,6 +71,11 @@ pub fn register(hook: Hook, order: Order) {
         // SAFETY: as above.
         Hook::TranslateName(f) => unsafe {
             ffi::ap_hook_translate_name(Some(f), after, before, when)
+        },
+        // SAFETY: as above.
+        Hook::CheckAccess(f) => unsafe {
+            let kind = ffi::AP_AUTH_INTERNAL_PER_URI;
+            ffi::ap_hook_check_access(Some(f), after, before, when, kind)
         },
         // SAFETY: as above.
         Hook::Handler(f) => unsafe { ffi::ap_hook_handler(Some(f), after, before, when) },

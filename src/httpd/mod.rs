@@ -9,6 +9,7 @@ pub mod hook;
 pub mod log;
 pub mod other_child;
 pub mod pool;
+pub mod provider;
 pub mod regex;
 pub mod request;
 pub mod server;

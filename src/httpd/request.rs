@@ -225,6 +225,11 @@ impl<'r> Request<'r> {
         set_field!(self.raw, handler = handler.as_ptr());
     }
 
+    /// Replaces the name of the authenticated user.
+    pub fn set_user(self, name: PoolStr<'r>) {
+        set_field!(self.raw, user = name.as_ptr().cast_mut());
+    }
+
     /// Sets the response's status and status line; the line lives in the request's pool.
     pub fn set_status(self, status: u16, line: Option<PoolStr<'r>>) {
         set_field!(self.raw, status = c_int::from(status));
@@ -404,6 +409,23 @@ impl<'r> Request<'r> {
         let name = field!(field!(connection, local_addr), hostname);
         // SAFETY: a string of the listener's or the connection's pool, or null.
         unsafe { c_bytes(name) }.unwrap_or_default()
+    }
+
+    /// The client's host name, where HostnameLookups finds one.
+    pub fn remote_host(self) -> Option<&'r [u8]> {
+        let null = std::ptr::null_mut();
+        // SAFETY: the request is alive; the last argument may be null.
+        let name = unsafe { ffi::ap_get_useragent_host(self.raw, ffi::REMOTE_HOST, null) };
+        // SAFETY: a string of the connection's or the request's pool, or null.
+        unsafe { c_bytes(name) }
+    }
+
+    /// What ServerSignature puts at the end of pages.
+    pub fn server_signature(self) -> &'r [u8] {
+        // SAFETY: the request is alive.
+        let signature = unsafe { ffi::ap_psignature(c"".as_ptr(), self.raw) };
+        // SAFETY: a string of the request's pool.
+        unsafe { c_bytes(signature) }.unwrap_or_default()
     }
 
     /// The client's port.

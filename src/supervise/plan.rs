@@ -73,6 +73,16 @@ pub enum PlanError {
         /// The process group.
         group: String,
     },
+    /// The process group of a script with functions is not defined.
+    #[error("{directive} {script}: no WSGIDaemonProcess defines the process group '{group}'")]
+    FunctionGroup {
+        /// The directive.
+        directive: &'static str,
+        /// The script.
+        script: String,
+        /// The process group.
+        group: String,
+    },
     /// An import's process group belongs to another virtual host.
     #[error(
         "{directive} {script}: the process group '{group}' belongs to a virtual host of another \
@@ -134,6 +144,7 @@ pub fn check(pool: Pool<'static>) -> Result<(), PlanError> {
 /// Puts the process groups together.
 pub fn resolve(configuration: &Configuration, server: Server<'static>) -> Result<Plan, PlanError> {
     check_imports(configuration)?;
+    check_functions(configuration)?;
     let plan_group = |group| planned(configuration, server, group);
     let groups = configuration
         .groups
@@ -174,6 +185,23 @@ fn check_imports(configuration: &Configuration) -> Result<(), PlanError> {
                 directive,
                 script,
                 group,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses functions of groups that nobody defines; whether a virtual host may use a group is seen
+/// when its request comes.
+fn check_functions(configuration: &Configuration) -> Result<(), PlanError> {
+    for (directive, script, group) in &configuration.function_groups {
+        let mut groups = configuration.groups.iter();
+        let fixed = !group.starts_with(b"%");
+        if fixed && !groups.any(|defined| defined.options.name == *group) {
+            return Err(PlanError::FunctionGroup {
+                directive,
+                script: text(script),
+                group: text(group),
             });
         }
     }

@@ -43,17 +43,17 @@ const SUPPORTED: &[&str] = &[
     "WSGIRestrictStdout",
     "WSGISwitchInterval",
     "WSGIInterpreterOptions",
+    "WSGIAccessScript",
+    "WSGIAuthUserScript",
+    "WSGIAuthGroupScript",
+    "WSGIGroupAuthoritative",
+    "WSGIDispatchScript",
+    "WSGIHandlerScript",
 ];
 
 /// Directives of mod_wsgi that do not work yet, with right arguments.
 const NOT_YET: &[&str] = &[
-    "WSGIDispatchScript /x.py",
-    "WSGIHandlerScript name /x.py",
     "WSGIIgnoreActivity On",
-    "WSGIAccessScript /x.py",
-    "WSGIAuthUserScript /x.py",
-    "WSGIAuthGroupScript /x.py",
-    "WSGIGroupAuthoritative On",
     "WSGIServerMetrics On",
     "WSGITelemetryService unix:/tmp/x",
     "WSGISlowRequests 1",
@@ -330,12 +330,18 @@ fn a_configuration_of_many_years_ago_still_starts() {
 
 #[test]
 fn what_is_met_without_a_directive_is_accepted_and_told_once() {
-    let (right, said) = with("WSGIAcceptMutex fcntl\nWSGISocketRotation Off").configtest();
+    let lines = "WSGIAcceptMutex fcntl\nWSGISocketRotation Off\n\
+                 <Location />\nWSGIGroupAuthoritative Off\n</Location>";
+    let (right, said) = with(lines).configtest();
     assert!(right, "{said}");
     if only_ours("there they have their effect") {
         return;
     }
-    for directive in ["WSGIAcceptMutex", "WSGISocketRotation"] {
+    for directive in [
+        "WSGIAcceptMutex",
+        "WSGISocketRotation",
+        "WSGIGroupAuthoritative",
+    ] {
         let text = format!("{directive} is accepted and has no effect");
         assert_eq!(said.matches(&text).count(), 1, "{said}");
     }

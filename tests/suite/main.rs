@@ -18,6 +18,8 @@ mod express;
 mod faults;
 mod frameworks;
 mod front_end;
+mod functions;
+mod handlers;
 mod hello;
 mod interpreters;
 mod many_groups;

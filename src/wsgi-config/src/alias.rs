@@ -73,7 +73,7 @@ pub fn parse(directive: &str, args: &[u8]) -> Result<ScriptAlias, OptionError> {
     })
 }
 
-fn take_option(
+pub(crate) fn take_option(
     directive: &str,
     word: &[u8],
     options: &mut AliasOptions,

@@ -11,6 +11,7 @@ pub mod cgi;
 pub mod daemon_options;
 mod error;
 pub mod flag;
+pub mod function_script;
 pub mod group;
 pub mod import_script;
 pub mod interpreter;

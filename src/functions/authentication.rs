@@ -1,0 +1,81 @@
+//! WSGIAuthUserScript: the authentication provider `wsgi`, for mod_auth_basic by
+//! `check_password(environ, user, password)`, for mod_auth_digest by
+//! `get_realm_hash(environ, user, realm)`.
+//!
+//! Runs in a child's request thread, called by those modules. A function that fails is no reason to
+//! ask the next provider: the request gets an error.
+
+use wsgi_wire::function::Answer;
+
+use super::{FunctionError, Place, ask_one};
+use crate::config::{DirectoryConfig, FunctionSite};
+use crate::httpd::provider::{PasswordVerdict, RealmHash};
+use crate::httpd::request::Request;
+
+const CHECK_PASSWORD: &str = "check_password";
+const GET_REALM_HASH: &str = "get_realm_hash";
+
+/// Whether this is the user's password (RFC 7617).
+pub fn check_password(request: Request<'_>, user: &[u8], password: &[u8]) -> PasswordVerdict {
+    verify(request, user, password).unwrap_or_else(|error| {
+        error.log(request);
+        PasswordVerdict::Failed
+    })
+}
+
+/// The hash of user, realm and password (RFC 7616 §3.4.2, MD5).
+pub fn realm_hash<'r>(request: Request<'r>, user: &[u8], realm: &[u8]) -> RealmHash<'r> {
+    find_hash(request, user, realm).unwrap_or_else(|error| {
+        error.log(request);
+        RealmHash::Failed
+    })
+}
+
+fn script_of(request: Request<'_>) -> Result<&'static FunctionSite, FunctionError> {
+    let script = DirectoryConfig::of(request).auth_user_script.value();
+    script.ok_or(FunctionError::NoScript("WSGIAuthUserScript"))
+}
+
+fn verify(
+    request: Request<'_>,
+    user: &[u8],
+    password: &[u8],
+) -> Result<PasswordVerdict, FunctionError> {
+    let place = Place::of(request, script_of(request)?);
+    match ask_one(&place, CHECK_PASSWORD, &[user, password])? {
+        Answer::Bool(true) => Ok(PasswordVerdict::Right),
+        Answer::Bool(false) => Ok(PasswordVerdict::Wrong),
+        Answer::None => Ok(PasswordVerdict::UnknownUser),
+        Answer::Text(name) if is_name(&name) => {
+            request.set_user(request.pool().string(&name));
+            Ok(PasswordVerdict::Right)
+        }
+        other => {
+            let expected = "True, False, None or the user's name as a str";
+            Err(place.unexpected(CHECK_PASSWORD, &other, expected))
+        }
+    }
+}
+
+/// A name that httpd would see the whole of.
+fn is_name(name: &[u8]) -> bool {
+    !name.is_empty() && !name.contains(&0)
+}
+
+fn find_hash<'r>(
+    request: Request<'r>,
+    user: &[u8],
+    realm: &[u8],
+) -> Result<RealmHash<'r>, FunctionError> {
+    let place = Place::of(request, script_of(request)?);
+    match ask_one(&place, GET_REALM_HASH, &[user, realm])? {
+        Answer::None => Ok(RealmHash::UnknownUser),
+        Answer::Text(hash) | Answer::Bytes(hash) => {
+            Ok(RealmHash::Known(request.pool().string(&hash)))
+        }
+        other => {
+            let expected = "None or the hash as a str";
+            Err(place.unexpected(GET_REALM_HASH, &other, expected))
+        }
+    }
+}
