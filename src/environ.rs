@@ -151,11 +151,26 @@ fn is_on(value: &[u8]) -> bool {
     value.eq_ignore_ascii_case(b"on") || value == b"1"
 }
 
+/// What the gateway knows once for all requests, which therefore comes before any request's head.
+const FIXED: &[&[u8]] = &[
+    b"wsgi.version",
+    b"wsgi.multithread",
+    b"wsgi.multiprocess",
+    b"wsgi.run_once",
+    b"wsgi.input_terminated",
+    b"wsgi.errors",
+    b"wsgi.file_wrapper",
+    b"apache.version",
+    b"mod_wsgi.version",
+];
+
 /// SetEnv, PassEnv, mod_ssl and others. HTTPS has become the scheme, and PATH is the server's.
 fn add_variables_of_modules(head: &mut HeadBuilder, request: Request<'_>) {
     for (key, value) in request.subprocess_env().entries() {
         match value {
             _ if key == b"HTTPS" || key == b"PATH" => {}
+            // Variables in capitals, which are nearly all, need one comparison here.
+            _ if key.first().is_some_and(u8::is_ascii_lowercase) && FIXED.contains(&key) => {}
             Some(value) => head.latin1(key, value),
             None => head.none(key),
         }
@@ -246,11 +261,21 @@ fn add_headers(head: &mut HeadBuilder, request: Request<'_>, options: &Options<'
             head.latin1(b"CONTENT_TYPE", value);
         } else if name.eq_ignore_ascii_case(b"Content-Length") {
             head.latin1(b"CONTENT_LENGTH", value);
-        } else if name.eq_ignore_ascii_case(b"Authorization") && !options.pass_authorization {
+        } else if is_withheld(name, request, options) {
             continue;
         } else if let Some(key) = http_variable(name) {
             head.latin1_with_key(key, value);
         }
+    }
+}
+
+/// Credentials are httpd's to check unless the configuration passes them on; those for a proxy are
+/// passed on by CGIPassAuth alone.
+fn is_withheld(name: &[u8], request: Request<'_>, options: &Options<'_>) -> bool {
+    if name.eq_ignore_ascii_case(b"Authorization") {
+        !options.pass_authorization
+    } else {
+        name.eq_ignore_ascii_case(b"Proxy-Authorization") && !request.passes_authorization()
     }
 }
 
