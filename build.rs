@@ -39,6 +39,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_psignature",
     "ap_register_auth_provider",
     "ap_run_(generate_log_id|http_scheme)",
+    "ap_remove_output_filter_byhandle",
     "ap_runtime_dir_relative",
     "ap_send_interim_response",
     "ap_server_root_relative",

@@ -25,6 +25,10 @@ pub struct Response<'r> {
     held: usize,
     begun: bool,
     passed: bool,
+    /// The client asks for a range, which httpd must not cut from what it is given.
+    ranged: bool,
+    /// A file is held back until the end, so that httpd can serve a range of it.
+    file_held: bool,
     body: BodyRule<'r>,
     rules: Rules,
 }
@@ -62,6 +66,8 @@ impl<'r> Response<'r> {
             held: 0,
             begun: false,
             passed: false,
+            ranged: false,
+            file_held: false,
             body: BodyRule::Sent,
             rules,
         }
@@ -102,6 +108,7 @@ impl<'r> Response<'r> {
         if matches!(head.status, 100..=199 | 204 | 304) {
             self.body = BodyRule::None;
         }
+        self.ranged = head.status == 200 && self.request.asks_for_range();
     }
 
     fn set_status(&self, head: &ResponseHead<'_>) {
@@ -168,12 +175,22 @@ impl<'r> Response<'r> {
         self.brigade
             .append_file(file, offset, length, self.rules.sendfile)
             .map_err(|_| Failure::Internal)?;
+        if self.ranged && !self.passed && self.held == 0 {
+            // httpd serves ranges of files, given whole, and goes on as usual if more follows.
+            self.ranged = false;
+            self.file_held = true;
+            return Ok(());
+        }
         self.pass()
     }
 
     /// Sends what is held back.
     pub fn flush(&mut self) -> Result<(), Failure> {
         if !self.begun || !matches!(self.body, BodyRule::Sent) {
+            return Ok(());
+        }
+        // Of a file whose range is asked for, or may yet come, nothing goes ahead.
+        if self.file_held || (self.ranged && !self.passed && self.held == 0) {
             return Ok(());
         }
         self.brigade.append_flush();
@@ -229,9 +246,13 @@ impl<'r> Response<'r> {
         if !self.passed {
             // The final status is decided: a client that still waits to send its body need not.
             self.request.drop_expectation();
+            if self.ranged {
+                self.request.leave_ranges();
+            }
         }
         self.passed = true;
         self.held = 0;
+        self.file_held = false;
         let outcome: Result<(), AprError> = self.brigade.pass();
         match outcome {
             Ok(()) if !self.request.is_aborted() => Ok(()),

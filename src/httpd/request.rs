@@ -204,6 +204,20 @@ impl<'r> Request<'r> {
         }
     }
 
+    /// Whether the client asks for a part of the response (RFC 9110 §14.2).
+    pub fn asks_for_range(self) -> bool {
+        let asked = self.headers_in();
+        asked.value(c"Range").is_some() || asked.value(c"Request-Range").is_some()
+    }
+
+    /// Leaves ranges to the application: httpd would cut the bodies that reach it in one piece, and no
+    /// others.
+    pub fn leave_ranges(self) {
+        let filters = field!(self.raw, output_filters);
+        // SAFETY: the request's own filters, before anything is passed to them.
+        unsafe { ffi::ap_remove_output_filter_byhandle(filters, c"BYTERANGE".as_ptr()) };
+    }
+
     /// The response's headers will say that the connection ends with it. To be called before they
     /// are sent; unlike `keepalive`, this leaves a response without a length chunked (httpd,
     /// ap_set_keepalive), so that the client can tell whether it is whole.
