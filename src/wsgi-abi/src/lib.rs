@@ -84,7 +84,8 @@ pub struct ProcessCalls {
     pub log: LogFunction,
 }
 
-/// What the gateway may call while `serve` runs, from the thread that called it only.
+/// What the gateway may call while `serve` runs, one call at a time; also from a thread of the
+/// application, because the thread of `serve` touches the request by nothing else meanwhile.
 ///
 /// The sending functions return 0, or the code of a `Failure` after which nothing may be sent.
 #[repr(C)]

@@ -9,7 +9,6 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
-use std::thread::ThreadId;
 
 use parking_lot::Mutex;
 use pyo3::ffi;
@@ -150,7 +149,6 @@ unsafe fn served(head: Bytes, calls: *const RequestCalls) -> u8 {
     let head = unsafe { head.as_slice() };
     let embedded = Arc::new(EmbeddedExchange {
         calls: Mutex::new(Some(calls)),
-        thread: std::thread::current().id(),
     });
     let exchange: Arc<dyn Exchange> = Arc::clone(&embedded) as Arc<dyn Exchange>;
     SERVING.set(SERVING.get() + 1);
@@ -181,23 +179,20 @@ fn dispatch(head: &[u8], exchange: &Arc<dyn Exchange>) -> Verdict {
     }
 }
 
-/// A request's way to its client through the module's functions, which are for one thread only.
+/// A request's way to its client through the module's functions, which are for one thread at a time.
 struct EmbeddedExchange {
     calls: Mutex<Option<RequestCalls>>,
-    thread: ThreadId,
 }
 
-// SAFETY: the pointers inside are only followed by the thread they were given to: see `with`.
+// SAFETY: the pointers inside are only followed under the lock and while `serve` runs: see `with`.
 unsafe impl Send for EmbeddedExchange {}
 // SAFETY: as for Send.
 unsafe impl Sync for EmbeddedExchange {}
 
 impl EmbeddedExchange {
-    /// Runs `work` with the module's functions, on the request's own thread and during the request.
+    /// Runs `work` with the module's functions, alone and during the request. A thread of the
+    /// application may do so for the request's own, which asks httpd for nothing outside of here.
     fn with<R>(&self, work: impl FnOnce(&RequestCalls) -> R) -> Option<R> {
-        if std::thread::current().id() != self.thread {
-            return None;
-        }
         self.calls.lock().as_ref().map(work)
     }
 
@@ -221,7 +216,7 @@ impl Exchange for EmbeddedExchange {
 
     fn read_body(&self, buffer: &mut [u8]) -> Result<usize, Failure> {
         let read = self.with(|calls| {
-            // SAFETY: on the request's thread, during serve; the buffer is writable as said.
+            // SAFETY: under the lock, during serve; the buffer is writable as said.
             unsafe { (calls.read_body)(calls.context, buffer.as_mut_ptr(), buffer.len()) }
         });
         match read {
@@ -236,28 +231,28 @@ impl Exchange for EmbeddedExchange {
 
     fn send_interim(&self, head: &[u8]) -> Result<(), Failure> {
         self.send(|calls, context| {
-            // SAFETY: on the request's thread, during serve; the bytes are lent.
+            // SAFETY: under the lock, during serve; the bytes are lent.
             unsafe { (calls.send_interim)(context, Bytes::lend(head)) }
         })
     }
 
     fn send_head(&self, head: &[u8]) -> Result<(), Failure> {
         self.send(|calls, context| {
-            // SAFETY: on the request's thread, during serve; the bytes are lent.
+            // SAFETY: under the lock, during serve; the bytes are lent.
             unsafe { (calls.send_head)(context, Bytes::lend(head)) }
         })
     }
 
     fn send_data(&self, data: &[u8], flush: bool) -> Result<(), Failure> {
         self.send(|calls, context| {
-            // SAFETY: on the request's thread, during serve; the bytes are lent.
+            // SAFETY: under the lock, during serve; the bytes are lent.
             unsafe { (calls.send_data)(context, Bytes::lend(data), c_int::from(flush)) }
         })
     }
 
     fn send_file(&self, file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Failure> {
         self.send(|calls, context| {
-            // SAFETY: on the request's thread, during serve; the descriptor is lent.
+            // SAFETY: under the lock, during serve; the descriptor is lent.
             unsafe { (calls.send_file)(context, file.as_raw_fd(), offset, length) }
         })
     }
@@ -271,7 +266,7 @@ impl Exchange for EmbeddedExchange {
 
     fn log(&self, level: u8, text: &[u8]) {
         self.with(|calls| {
-            // SAFETY: on the request's thread, during serve; the text is lent.
+            // SAFETY: under the lock, during serve; the text is lent.
             unsafe { (calls.log)(calls.context, level, Bytes::lend(text)) }
         });
     }

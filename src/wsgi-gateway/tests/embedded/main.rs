@@ -106,17 +106,14 @@ def hinted(environ, start_response):
     start_response('200 OK', [])
     return [b'']
 def elsewhere(environ, start_response):
-    refused = []
+    found = []
     def read():
-        try:
-            environ['wsgi.input'].read(1)
-        except OSError as error:
-            refused.append(str(error).encode())
+        found.append(environ['wsgi.input'].read())
     thread = threading.Thread(target=read)
     thread.start()
     thread.join()
     start_response('200 OK', [])
-    return refused
+    return found
 ";
 
 #[test]
@@ -227,11 +224,12 @@ fn bodies(gateway: &Gateway, script: &Path) {
     assert!(String::from_utf8_lossy(&late.body).contains("request has ended"));
     let other = Request::new(script, "/elsewhere").pulled();
     let other = Client::with_body(&body).ask(gateway, &other);
-    assert!(String::from_utf8_lossy(&other.body).contains("request data read error"));
+    assert_eq!((other.code, other.body == body), (0, true));
     let gone = Client::failing(Failure::ClientGone);
     let gone = gone.ask(gateway, &Request::new(script, "/echo").pulled());
     assert_eq!(gone.code, Failure::ClientGone as u8);
-    assert!(gone.log.is_empty(), "{:?}", gone.log);
+    let calm = |line: &String| line.contains("the client closed the connection");
+    assert!(gone.log.iter().all(calm), "{:?}", gone.log);
 }
 
 fn requests_inside_requests(gateway: &Gateway, script: &Path) {
