@@ -62,10 +62,9 @@ def file_segment(wrapper):
     """The descriptor and offset that stand for the wrapped object, or None when only its read()
     knows what it holds."""
     filelike = wrapper.filelike
-    # These have the descriptor of a compressed file and the position in the plain one.
-    if isinstance(filelike, io.TextIOBase) or any(
-        cls.__name__ == "BaseStream" for cls in type(filelike).__mro__
-    ):
+    # These have the descriptor of a compressed file and the position in the plain one. A text file
+    # is sent as the bytes it holds; its position is one of bytes unless it exceeds 64 bits.
+    if any(cls.__name__ == "BaseStream" for cls in type(filelike).__mro__):
         return None
     try:
         descriptor = filelike.fileno()
