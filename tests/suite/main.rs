@@ -22,6 +22,7 @@ mod functions;
 mod handlers;
 mod hello;
 mod interpreters;
+mod malformed;
 mod many_groups;
 mod mapping;
 mod memory;
