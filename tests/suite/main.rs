@@ -8,6 +8,7 @@ mod support;
 
 mod body;
 mod daemon;
+mod delivery;
 mod directives;
 mod early_hints;
 mod environ;
