@@ -27,6 +27,7 @@ mod malformed;
 mod many_groups;
 mod mapping;
 mod memory;
+mod odd_configurations;
 mod protocols;
 mod pythons;
 mod redirection;

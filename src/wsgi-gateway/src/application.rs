@@ -225,7 +225,8 @@ impl Script {
             Err(raised) => {
                 let failure = self.log_failure(python, interpreter, raised);
                 // A file that could not be read has left no traces: try again.
-                let executed = failure != Failure::ScriptMissing;
+                let unread = [Failure::ScriptMissing, Failure::ScriptForbidden];
+                let executed = !unread.contains(&failure);
                 let at = Instant::now();
                 let failed = executed.then_some(Failed {
                     failure,
@@ -269,9 +270,15 @@ impl Script {
         let path = self.shown();
         if error.matches(interpreter.objects.unreadable.object(python)) {
             let reason = error.value.text_of(python);
-            let line = format!("cannot read WSGI script '{path}': {reason}");
+            // SAFETY: geteuid(2) has no arguments and cannot fail.
+            let user = unsafe { libc::geteuid() };
+            let line = format!("user {user} cannot read WSGI script '{path}': {reason}");
             python.detached(|| log::message(level::ERROR, line.as_bytes()));
-            return Failure::ScriptMissing;
+            return if is_forbidden(python, &error.value) {
+                Failure::ScriptForbidden
+            } else {
+                Failure::ScriptMissing
+            };
         }
         let line = if error.is_system_exit() {
             format!("SystemExit raised while loading WSGI script '{path}'; the process goes on.")
@@ -293,6 +300,14 @@ impl Script {
         let status = unsafe { status.assume_init() };
         Some((status.st_mtime, status.st_mtime_nsec))
     }
+}
+
+/// Whether the system forbade to read the script: `ScriptUnreadable.forbidden` of `runtime.py`.
+fn is_forbidden(python: Python<'_>, unreadable: &Object) -> bool {
+    let forbidden = Owned::interned(python, b"forbidden")
+        .and_then(|name| unreadable.optional_attribute(python, &name))
+        .and_then(|flag| flag.map_or(Ok(false), |flag| flag.is_true(python)));
+    forbidden.unwrap_or_else(|raised| raised.discard(python, false))
 }
 
 /// Logs that a script does not define the callable it was asked for. Called without the GIL.

@@ -95,7 +95,9 @@ def load(path, module):
             modified = os.fstat(file.fileno()).st_mtime
             source = file.read()
     except OSError as error:
-        raise ScriptUnreadable(error.strerror or str(error)) from None
+        unreadable = ScriptUnreadable(error.strerror or str(error))
+        unreadable.forbidden = isinstance(error, PermissionError)
+        raise unreadable from None
     name = "_mod_wsgi_" + md5(os.fsencode(path))
     code = compile(source, path, "exec", 0, True)
     if module is None:

@@ -64,7 +64,7 @@ failures! {
     Application = 1, 500, Application;
     /// The script could not be compiled or executed.
     ScriptLoad = 2, 500, Application;
-    /// The script file is not there, or the process may not read it.
+    /// The script file is not there, or cannot be read.
     ScriptMissing = 3, 404, Application;
     /// The script has no such callable object.
     CallableMissing = 4, 500, Application;
@@ -82,6 +82,8 @@ failures! {
     Internal = 10, 500, Ourselves;
     /// The application was interrupted because it had taken too long.
     Interrupted = 11, 504, Application;
+    /// The process may not read the script file.
+    ScriptForbidden = 12, 403, Application;
 }
 
 #[cfg(test)]
