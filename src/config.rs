@@ -73,6 +73,8 @@ directory_config! {
     callable_object: ConfigStr,
     /// WSGIScriptReloading; On by default.
     script_reloading: bool,
+    /// WSGIModuleReloading; Off by default.
+    module_reloading: bool,
     /// WSGIChunkedRequest; Off by default.
     chunked_request: bool,
     /// WSGIPassAuthorization; Off by default.

@@ -198,6 +198,8 @@ directives! {
         c"Loads a script when the processes of a group start.";
     c"WSGIScriptReloading" FileInfo One set_script_reloading,
         c"Whether a script is loaded again when its file changes.";
+    c"WSGIModuleReloading" FileInfo One set_module_reloading,
+        c"Whether a changed module of the application counts like a changed script.";
     c"WSGIChunkedRequest" FileInfo One set_chunked_request,
         c"Whether requests with a chunked body reach the application.";
     c"WSGIPassAuthorization" FileInfo One set_pass_authorization,
@@ -455,6 +457,11 @@ fn set_import_script(place: &mut Place<'_>, arguments: &[u8]) -> Result<(), Dire
 
 fn set_script_reloading(place: &mut Place<'_>, value: &[u8]) -> Result<(), DirectiveError> {
     place.directory.script_reloading.set(place.flag(value)?);
+    Ok(())
+}
+
+fn set_module_reloading(place: &mut Place<'_>, value: &[u8]) -> Result<(), DirectiveError> {
+    place.directory.module_reloading.set(place.flag(value)?);
     Ok(())
 }
 

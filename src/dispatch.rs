@@ -158,6 +158,7 @@ fn answer(request: Request<'_>, target: Target) -> Result<Status, RequestError> 
     let reloading = config.script_reloading.or(true);
     let options = environ::Options {
         reloading,
+        module_reloading: config.module_reloading.or(false),
         pass_authorization,
         map_head: maps_head(request, &config),
         front: proxy::resolve(request, &config),

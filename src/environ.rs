@@ -17,6 +17,8 @@ use crate::selection::{Selection, script_and_path};
 pub struct Options<'r> {
     /// WSGIScriptReloading.
     pub reloading: bool,
+    /// WSGIModuleReloading.
+    pub module_reloading: bool,
     /// WSGIPassAuthorization, or CGIPassAuth.
     pub pass_authorization: bool,
     /// The application sees HEAD as GET.
@@ -60,12 +62,13 @@ fn target<'s>(
     let https = front
         .and_then(|front| front.https)
         .unwrap_or_else(|| request.subprocess_env().value(c"HTTPS").is_some_and(is_on));
-    let mut flags = if options.reloading {
-        flag::RELOADING
-    } else {
-        0
-    };
-    flags |= if https { flag::HTTPS } else { 0 };
+    let flags = [
+        (options.reloading, flag::RELOADING),
+        (options.module_reloading, flag::MODULES),
+        (https, flag::HTTPS),
+    ];
+    let flags = flags.iter().filter(|(set, _)| *set);
+    let flags = flags.fold(0, |flags, (_, flag)| flags | flag);
     Target {
         flags,
         request_start: request.start(),
@@ -115,6 +118,7 @@ pub fn build_for_decision(
 ) -> HeadBuilder {
     let options = Options {
         reloading: decision.reloading,
+        module_reloading: false,
         pass_authorization: false,
         map_head: false,
         front: None,

@@ -32,6 +32,7 @@ mod protocols;
 mod pythons;
 mod redirection;
 mod regression;
+mod reloading;
 mod request_directives;
 mod response;
 mod restart;

@@ -29,7 +29,7 @@ pub enum Policy {
     /// A process that can be replaced: never loads a script twice, since a failed or outdated import
     /// leaves its traces all over the interpreter.
     Daemon,
-    /// An Apache child: loads a changed script again into the same module.
+    /// An Apache child: loads a changed script again, into a new module.
     Embedded,
 }
 
@@ -46,6 +46,8 @@ pub struct Script {
 struct State {
     loaded: Option<Loaded>,
     failed: Option<Failed>,
+    /// Modules that another load has replaced, some of which requests may still use.
+    replaced: Vec<Arc<Module>>,
 }
 
 struct Loaded {
@@ -65,6 +67,10 @@ pub struct Module {
     module: Stored,
     names: Stored,
     reload_required: Option<Stored>,
+    /// The name `__mtime__`.
+    stamp_name: Stored,
+    /// What [`load`](Script::load) left under that name.
+    stamp: Option<Stored>,
 }
 
 impl Module {
@@ -77,10 +83,14 @@ impl Module {
         // SAFETY: the module owns its dict.
         let names = unsafe { Object::lend(python, names) }.to_owned(python);
         let hook = names.dict_item(python, &*Owned::interned(python, b"reload_required")?)?;
+        let stamp_name = Owned::interned(python, b"__mtime__")?;
+        let stamp = names.dict_item(python, &stamp_name)?;
         Ok(Module {
             module: module.store(),
             names: names.store(),
             reload_required: hook.map(Owned::store),
+            stamp_name: stamp_name.store(),
+            stamp: stamp.map(Owned::store),
         })
     }
 
@@ -88,6 +98,8 @@ impl Module {
     fn release(self, python: Python<'_>) {
         drop(self.names.release(python));
         drop(self.reload_required.map(|hook| hook.release(python)));
+        drop(self.stamp_name.release(python));
+        drop(self.stamp.map(|stamp| stamp.release(python)));
         drop(self.module.release(python));
     }
 
@@ -99,6 +111,20 @@ impl Module {
     ) -> Result<Option<Owned<'p>>, Raised> {
         let name = Owned::text(python, &String::from_utf8_lossy(name))?;
         self.names.object(python).dict_item(python, &name)
+    }
+
+    /// Whether the script has taken its `__mtime__` away or replaced it, which asks for another load
+    /// as much as a change of its file does.
+    pub fn wants_new_stamp(&self, python: Python<'_>) -> bool {
+        let name = self.stamp_name.object(python);
+        let Ok(found) = self.names.object(python).dict_item(python, name) else {
+            return false;
+        };
+        let stamp = self
+            .stamp
+            .as_ref()
+            .map(|stamp| stamp.object(python).as_ptr());
+        found.map(|found| found.as_ptr()) != stamp
     }
 
     /// What the script's own `reload_required(path)` says; false after an exception, which is logged.
@@ -197,29 +223,42 @@ impl Script {
         }
     }
 
+    /// Forgets when the file of this load was modified, so that the next request loads it again.
+    pub fn expire(&self, module: &Module) {
+        let mut state = self.state.lock();
+        if let Some(loaded) = &mut state.loaded
+            && std::ptr::eq(Arc::as_ptr(&loaded.module), module)
+        {
+            loaded.modified = None;
+        }
+    }
+
     fn load(
         &self,
         interpreter: &Interpreter,
         modified: Option<Modified>,
     ) -> Result<Arc<Module>, Verdict> {
-        log::to_process(
-            level::INFO,
-            format!("loading WSGI script '{}'", self.shown()).as_bytes(),
-        );
         let old = self.state.lock().loaded.take();
+        let verb = if old.is_some() {
+            "Reloading"
+        } else {
+            "Loading"
+        };
+        let line = format!("{verb} WSGI script '{}'.", self.shown());
+        log::to_process(level::INFO, line.as_bytes());
         let attached = interpreter.attach();
         let python = attached.python();
-        match self.execute(python, interpreter, old.as_ref()) {
+        let result = self.execute(python, interpreter);
+        self.release_replaced(python, old);
+        match result {
             Ok(module) => {
                 let module = Arc::new(module);
                 let loaded = Loaded {
                     module: Arc::clone(&module),
                     modified,
                 };
-                *self.state.lock() = State {
-                    loaded: Some(loaded),
-                    failed: None,
-                };
+                let mut state = self.state.lock();
+                (state.loaded, state.failed) = (Some(loaded), None);
                 Ok(module)
             }
             Err(raised) => {
@@ -233,31 +272,34 @@ impl Script {
                     modified,
                     at,
                 });
-                *self.state.lock() = State {
-                    loaded: None,
-                    failed,
-                };
-                if let Some(module) = old.and_then(|old| Arc::into_inner(old.module)) {
-                    module.release(python);
-                }
+                let mut state = self.state.lock();
+                (state.loaded, state.failed) = (None, failed);
                 Err(Verdict::Failed(failure))
             }
         }
     }
 
-    fn execute(
-        &self,
-        python: Python<'_>,
-        interpreter: &Interpreter,
-        old: Option<&Loaded>,
-    ) -> Result<Module, Raised> {
+    fn execute(&self, python: Python<'_>, interpreter: &Interpreter) -> Result<Module, Raised> {
         let path = Owned::path(python, &self.path)?;
-        let module = match old {
-            Some(old) => old.module.module.object(python).to_owned(python),
-            None => Owned::none(python),
-        };
         let load = interpreter.objects.load.object(python);
-        Module::of(python, load.call2(python, &path, &module)?)
+        Module::of(python, load.call1(python, &path)?)
+    }
+
+    /// Frees the modules of earlier loads that no request uses any more.
+    fn release_replaced(&self, python: Python<'_>, old: Option<Loaded>) {
+        let mut replaced = std::mem::take(&mut self.state.lock().replaced);
+        replaced.extend(old.map(|old| old.module));
+        let in_use = replaced
+            .into_iter()
+            .filter_map(|module| match Arc::try_unwrap(module) {
+                Ok(module) => {
+                    module.release(python);
+                    None
+                }
+                Err(module) => Some(module),
+            })
+            .collect();
+        self.state.lock().replaced = in_use;
     }
 
     fn log_failure(

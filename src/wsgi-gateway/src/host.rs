@@ -124,6 +124,9 @@ impl Host {
             Ok(module) => module,
             Err(verdict) => return verdict,
         };
+        if head.flags & flag::MODULES != 0 && self.modules_changed(interpreter) {
+            return Verdict::Replace;
+        }
         let request = wsgi::Request {
             interpreter,
             script: &script,
@@ -135,6 +138,30 @@ impl Host {
             None => session.run(&request),
             Some(functions) => function::answer(&request, functions, exchange.as_ref()),
         }
+    }
+
+    /// Whether the process has to be replaced because modules changed on disk. Apache's own
+    /// processes cannot be: what they imported stays, and the log says so.
+    fn modules_changed(&self, interpreter: &Interpreter) -> bool {
+        let changed = interpreter.changed_modules();
+        if changed.is_empty() {
+            return false;
+        }
+        let (level, fate) = match self.policy {
+            Policy::Daemon => (level::INFO, "its process is replaced"),
+            Policy::Embedded => (
+                level::WARNING,
+                "Apache has to be restarted to load it again",
+            ),
+        };
+        for name in changed {
+            let name = String::from_utf8_lossy(&name);
+            log::to_process(
+                level,
+                format!("module {name} changed, so {fate}").as_bytes(),
+            );
+        }
+        self.policy == Policy::Daemon
     }
 
     /// Tells the applications' subscribers that the process got a signal. Called without the GIL, on

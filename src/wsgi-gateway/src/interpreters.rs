@@ -15,6 +15,7 @@ use crate::choice::Choice;
 use crate::log::{self, level};
 use crate::objects::{self, Objects};
 use crate::python::{self, Attached, InterpreterState, Owned, Python, Raised};
+use crate::watch::Watch;
 use crate::wsgi::environ::KnownKeys;
 
 /// Why an application group has no interpreter.
@@ -44,6 +45,7 @@ pub struct Interpreter {
     /// The keys of environs.
     pub known_keys: KnownKeys,
     scripts: Mutex<HashMap<Vec<u8>, Arc<Script>>>,
+    watch: Watch,
 }
 
 impl Interpreter {
@@ -61,6 +63,24 @@ impl Interpreter {
         let script = Arc::new(Script::new(path));
         scripts.insert(path.to_vec(), Arc::clone(&script));
         script
+    }
+
+    /// The imported modules whose files have changed, as the log names them; empty most of the time,
+    /// as it looks at most once a second. Called without the GIL.
+    pub fn changed_modules(&self) -> Vec<Vec<u8>> {
+        if !self.watch.is_due() {
+            return Vec::new();
+        }
+        let attached = self.attach();
+        let python = attached.python();
+        match self.objects.changed_modules.object(python).call0(python) {
+            Ok(names) => names.bytes_of_items(python),
+            Err(raised) => {
+                let error = raised.take(python);
+                self.log_exception(python, "Modules cannot be watched.", &error);
+                Vec::new()
+            }
+        }
     }
 
     /// Logs an exception: `first_line`, then the traceback.
@@ -291,6 +311,7 @@ fn prepare(
             objects,
             known_keys: KnownKeys::default(),
             scripts: Mutex::default(),
+            watch: Watch::new(),
         }))),
         Err(raised) => Err(prepare_error(python, raised, group)),
     }

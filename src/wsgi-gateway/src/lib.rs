@@ -19,6 +19,7 @@ mod log;
 mod objects;
 mod observe;
 mod python;
+mod watch;
 mod wsgi;
 
 pub use embedded::wsgi_gateway_table;

@@ -22,9 +22,10 @@ use crate::wsgi::{input, start_response};
 const MOD_WSGI_VERSION: [u64; 3] = [6, 1, 1];
 
 /// The files of the Python half, in the order they are executed.
-const SOURCES: [&str; 2] = [
+const SOURCES: [&str; 3] = [
     concat!(include_str!("runtime.py"), "\0"),
     concat!(include_str!("events.py"), "\0"),
+    concat!(include_str!("modules.py"), "\0"),
 ];
 
 /// What tracebacks call the files of the Python half.
@@ -58,6 +59,8 @@ pub struct Objects {
     pub name_application_group: Stored,
     /// `enter` of `runtime.py`.
     pub enter: Stored,
+    /// `changed_modules` of `modules.py`.
+    pub changed_modules: Stored,
     /// `end` of `runtime.py`.
     pub end: Stored,
     /// `request_started` of `events.py`.
@@ -111,6 +114,7 @@ pub fn make(python: Python<'_>, config: &GatewayConfig, group: &[u8]) -> Result<
         describe: stored(b"describe")?,
         name_application_group: stored(b"name_application_group")?,
         enter: stored(b"enter")?,
+        changed_modules: stored(b"changed_modules")?,
         end: stored(b"end")?,
         request_started: stored(b"request_started")?,
         process_signal: stored(b"process_signal")?,

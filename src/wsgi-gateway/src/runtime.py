@@ -88,11 +88,11 @@ def md5(data):
     return function(data, usedforsecurity=False).hexdigest()
 
 
-def load(path, module):
-    """Executes the script at `path` in a new module, or again in `module`; returns the module."""
+def load(path):
+    """Executes the script at `path` in a new module, which replaces an older one; returns it."""
     try:
         with io.open_code(path) as file:
-            modified = os.fstat(file.fileno()).st_mtime
+            modified = os.fstat(file.fileno()).st_mtime_ns // 1000
             source = file.read()
     except OSError as error:
         unreadable = ScriptUnreadable(error.strerror or str(error))
@@ -100,13 +100,12 @@ def load(path, module):
         raise unreadable from None
     name = "_mod_wsgi_" + md5(os.fsencode(path))
     code = compile(source, path, "exec", 0, True)
-    if module is None:
-        module = types.ModuleType(name)
-        module.__file__ = path
-    module.__mtime__ = modified
+    module = types.ModuleType(name)
+    module.__file__ = path
     sys.modules[name] = module
     try:
         exec(code, module.__dict__)
+        module.__mtime__ = modified
     except BaseException:
         if sys.modules.get(name) is module:
             del sys.modules[name]
@@ -196,7 +195,7 @@ class Restricted:
             return Restricted
         stream = object.__getattribute__(self, "_stream")
         directive = object.__getattribute__(self, "_directive")
-        raise OSError(f"{stream} must not be used by applications here ({directive} On)")
+        raise OSError(f"{stream} access restricted by mod_wsgi: {directive} is On")
 
     def __setattr__(self, name, value):
         getattr(self, name)

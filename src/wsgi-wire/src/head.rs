@@ -15,8 +15,10 @@ pub mod flag {
     pub const HTTPS: u16 = 2;
     /// Functions of the script are called, and no application.
     pub const FUNCTIONS: u16 = 4;
+    /// Changes of imported modules count as well (WSGIModuleReloading).
+    pub const MODULES: u16 = 8;
     /// All flags this version knows.
-    pub const KNOWN: u16 = RELOADING | HTTPS | FUNCTIONS;
+    pub const KNOWN: u16 = RELOADING | HTTPS | FUNCTIONS | MODULES;
 }
 
 /// How the request body reaches the application.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use wsgi_wire::Failure;
-use wsgi_wire::head::RequestHead;
+use wsgi_wire::head::{RequestHead, flag};
 
 use crate::application::{self, Module, Script};
 use crate::call::Call;
@@ -88,13 +88,12 @@ impl<'e> Session<'e> {
         }
         let result = {
             let attached = request.interpreter.attach();
-            attend(
-                attached.python(),
-                request,
-                &self.call,
-                self.exchange,
-                &mut self.body,
-            )
+            let python = attached.python();
+            let result = attend(python, request, &self.call, self.exchange, &mut self.body);
+            if request.head.flags & flag::RELOADING != 0 && request.module.wants_new_stamp(python) {
+                request.script.expire(request.module);
+            }
+            result
         };
         // A short body goes out here, when the thread has done with Python, so it need not come back.
         let outcome =
