@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{c_char, c_void};
+use std::time::Duration;
 
 use wsgi_config::alias::{AliasOptions, ScriptAlias};
 use wsgi_config::daemon_options::DaemonOptions;
@@ -15,7 +16,9 @@ use wsgi_config::function_script::{FunctionScript, HandlerScript};
 use wsgi_config::interpreter::{Rule, Selector};
 use wsgi_config::layer::Setting;
 use wsgi_config::proxy::{ProxyHeader, Subnet};
+use wsgi_config::telemetry::TelemetryService;
 use wsgi_wire::launch::PythonFlags;
+use wsgi_wire::launch::Telemetry;
 
 use crate::ffi;
 use crate::httpd::boundary::guard;
@@ -214,6 +217,30 @@ pub struct Import {
     pub server: Server<'static>,
 }
 
+/// What the directives say about reports to a telemetry service.
+#[derive(Debug, Default)]
+pub struct TelemetrySettings {
+    /// WSGITelemetryService.
+    pub service: Option<TelemetryService>,
+    /// WSGITelemetryOptions: CaptureUserAgent.
+    pub user_agents: bool,
+    /// WSGISlowRequests; zero: none are reported.
+    pub slow: Duration,
+}
+
+impl TelemetrySettings {
+    /// What processes are told, if there is a service at all.
+    pub fn record(&self) -> Option<Telemetry> {
+        let service = self.service.as_ref()?;
+        Some(Telemetry {
+            socket: service.socket.clone(),
+            interval: service.interval,
+            slow: self.slow,
+            user_agents: self.user_agents,
+        })
+    }
+}
+
 /// What holds for the whole configuration: collected from every server while it is read.
 #[derive(Debug, Default)]
 pub struct Configuration {
@@ -237,6 +264,10 @@ pub struct Configuration {
     pub ignores_case: bool,
     /// Words of WSGITrustedProxyHeaders that name no header it knows.
     pub unknown_headers: BTreeSet<String>,
+    /// WSGIServerMetrics.
+    pub server_metrics: bool,
+    /// WSGITelemetryService, WSGITelemetryOptions and WSGISlowRequests.
+    pub telemetry: TelemetrySettings,
     /// Every WSGIDaemonProcess.
     pub groups: Vec<DaemonGroup>,
     /// Every WSGIImportScript, and every alias whose groups are fixed.

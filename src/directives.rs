@@ -8,6 +8,7 @@ mod commands;
 mod functions;
 mod interpreters;
 mod request;
+mod telemetry;
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null;
@@ -288,11 +289,14 @@ directives! {
         c"Names a handler, for SetHandler, that a script's handle_request() is.";
     c"WSGIIgnoreActivity" FileInfo Raw refuse, c"Not yet supported.";
     c"WSGIServerMetrics" Global Raw refuse, c"Not yet supported.";
-    c"WSGISlowRequests" Global Raw refuse, c"Not yet supported.";
+    c"WSGISlowRequests" Global One telemetry::set_slow_requests,
+        c"Seconds after which a running request is reported as slow.";
     c"WSGISocketRotation" Global One set_socket_rotation,
         c"Without effect: old children keep the sockets they know.";
-    c"WSGITelemetryOptions" Global Raw refuse, c"Not yet supported.";
-    c"WSGITelemetryService" Global Raw refuse, c"Not yet supported.";
+    c"WSGITelemetryOptions" Global Raw telemetry::set_options,
+        c"What reports of slow requests include.";
+    c"WSGITelemetryService" Global Raw telemetry::set_service,
+        c"The socket that every process reports its metrics to.";
 }
 
 fn refuse(place: &mut Place<'_>, _: &[u8]) -> Result<(), DirectiveError> {

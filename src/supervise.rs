@@ -240,6 +240,9 @@ fn make_embedded(
         apache_minor,
         apache_patch,
         log_level: server.log_level(),
+        server: server::facts(),
+        server_metrics: configuration.server_metrics,
+        telemetry: configuration.telemetry.record(),
     };
     let gateway = directory.join("_wsgi_gateway.abi3.so");
     let python_home = configuration.python_home.clone();

@@ -4,6 +4,8 @@ use std::ffi::{c_int, c_void};
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use wsgi_wire::launch::ServerFacts;
+
 use crate::ffi;
 use crate::httpd::pool::Pool;
 use crate::httpd::{c_bytes, field};
@@ -117,6 +119,26 @@ pub fn version() -> (u32, u32, u32) {
         number(version.minor),
         number(version.patch),
     )
+}
+
+/// What applications can learn of the httpd that runs; asked by its parent.
+pub fn facts() -> ServerFacts {
+    // SAFETY: gives httpd's own description, which it has put together by now.
+    let description = unsafe { ffi::ap_get_server_description() };
+    // SAFETY: gives a constant.
+    let built = unsafe { ffi::ap_get_server_built() };
+    // SAFETY: gives the name in the MPM's record.
+    let mpm = unsafe { ffi::ap_show_mpm() };
+    let bytes = |text| {
+        // SAFETY: each is null or a terminated string that lives as long as the configuration.
+        unsafe { c_bytes(text) }.unwrap_or_default().to_vec()
+    };
+    ServerFacts {
+        description: bytes(description),
+        build_date: bytes(built),
+        mpm_name: bytes(mpm),
+        pid: std::process::id(),
+    }
 }
 
 /// Whether httpd reads its configuration only to see whether it is right; the first of the two

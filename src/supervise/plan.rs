@@ -245,6 +245,9 @@ fn planned(
         apache_minor,
         apache_patch,
         log_level: server.log_level(),
+        server: server::facts(),
+        server_metrics: options.server_metrics,
+        telemetry: configuration.telemetry.record(),
     };
     let python_home = options
         .python_home

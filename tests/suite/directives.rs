@@ -55,13 +55,7 @@ const SUPPORTED: &[&str] = &[
 const OURS: &[&str] = &["WSGIModuleReloading"];
 
 /// Directives of mod_wsgi that do not work yet, with right arguments.
-const NOT_YET: &[&str] = &[
-    "WSGIIgnoreActivity On",
-    "WSGIServerMetrics On",
-    "WSGITelemetryService unix:/tmp/x",
-    "WSGISlowRequests 1",
-    "WSGITelemetryOptions None",
-];
+const NOT_YET: &[&str] = &["WSGIIgnoreActivity On", "WSGIServerMetrics On"];
 
 /// Options of WSGIDaemonProcess that do not work yet, with right values.
 const OPTIONS_NOT_YET: &[&str] = &[
@@ -89,7 +83,6 @@ const OPTIONS_NOT_YET: &[&str] = &[
     "socket-user=www-data",
     "script-user=www-data",
     "script-group=www-data",
-    "server-metrics=On",
 ];
 
 /// Lines that are wrong, and what the sentence must name beside the directive.

@@ -27,6 +27,7 @@ mod malformed;
 mod many_groups;
 mod mapping;
 mod memory;
+mod metrics;
 mod odd_configurations;
 mod protocols;
 mod pythons;

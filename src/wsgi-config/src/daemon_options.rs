@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::alias::{option_of, words_of};
 use crate::error::{OptionError, shown};
-use crate::interpreter;
+use crate::{flag, interpreter};
 
 const DIRECTIVE: &str = "WSGIDaemonProcess";
 
@@ -54,6 +54,8 @@ pub struct DaemonOptions {
     pub connect_timeout: Duration,
     /// How long Apache waits for the daemon to send or take bytes; `None`: Apache's Timeout.
     pub socket_timeout: Option<Duration>,
+    /// Applications may ask for the server's scoreboard.
+    pub server_metrics: bool,
 }
 
 impl DaemonOptions {
@@ -79,6 +81,7 @@ impl DaemonOptions {
             graceful_timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(15),
             socket_timeout: None,
+            server_metrics: false,
         }
     }
 }
@@ -97,6 +100,8 @@ enum Take {
     Text(fn(&mut DaemonOptions, Vec<u8>)),
     /// An absolute path.
     Directory(fn(&mut DaemonOptions, Vec<u8>)),
+    /// On or Off.
+    Flag(fn(&mut DaemonOptions, bool)),
     /// An option of mod_wsgi that this module does not have so far.
     NotSupported,
 }
@@ -209,7 +214,8 @@ pub const OPTIONS: &[OptionRow] = &[
     later("socket-user", "Owner of the group's socket"),
     later("script-user", "Owner that every script must have"),
     later("script-group", "Group that every script must have"),
-    later("server-metrics", "Whether applications may ask for server metrics"),
+    row("server-metrics", "On or Off", "Off", "Whether applications may ask for the server's scoreboard",
+        Take::Flag(|o, v| o.server_metrics = v)),
 ];
 
 /// Reads `name [option=value ...]`; of an option that is repeated the last value counts.
@@ -267,6 +273,12 @@ fn apply(row: &OptionRow, value: &[u8], options: &mut DaemonOptions) -> Result<(
         Take::Text(set) => set(options, value.to_vec()),
         Take::Directory(_) if !value.starts_with(b"/") => return Err(invalid()),
         Take::Directory(set) => set(options, value.to_vec()),
+        Take::Flag(set) => {
+            set(
+                options,
+                flag::parse(DIRECTIVE, value).map_err(|_| invalid())?,
+            );
+        }
         Take::NotSupported => {
             return Err(OptionError::NotSupported {
                 directive: DIRECTIVE.to_owned(),
@@ -418,7 +430,7 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!((names.len(), OPTIONS.len()), (44, 44));
-        assert_eq!(OPTIONS.iter().filter(|row| row.supported()).count(), 19);
+        assert_eq!(OPTIONS.iter().filter(|row| row.supported()).count(), 20);
         for row in OPTIONS {
             assert!(!row.doc.is_empty(), "{}", row.name);
         }

@@ -18,6 +18,7 @@ pub mod interpreter;
 pub mod layer;
 pub mod proxy;
 pub mod script_name;
+pub mod telemetry;
 pub mod words;
 
 pub use error::OptionError;

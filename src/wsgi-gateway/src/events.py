@@ -247,9 +247,12 @@ def complete_module(module):
     module.__dir__ = lambda: sorted({*vars(module), *ON_DEMAND} - {"__getattr__", "__dir__"})
     for name in (
         "RequestTimeout",
+        "process_metrics",
         "request_data",
+        "request_metrics",
         "shutdown_callbacks",
         "signal_callbacks",
+        "start_recording_metrics",
         "subscribe_events",
         "subscribe_shutdown",
         "subscribe_signals",

@@ -16,6 +16,7 @@ use crate::exchange::{Exchange, Verdict};
 use crate::function;
 use crate::interpreters::{Interpreter, InterpreterError, Interpreters};
 use crate::log::{self, ProcessLog, level};
+use crate::observe;
 use crate::python::{self, Python};
 use crate::wsgi;
 
@@ -44,10 +45,12 @@ impl Host {
         log::open(log, config.log_level);
         let embedded = config.process_group.is_empty();
         let config = Arc::new(config);
+        observe::begin_process(&config);
         // SAFETY: the caller holds the GIL until after this function.
         let python = unsafe { Python::assume() };
         let interpreters =
             Interpreters::adopt(python, Arc::clone(&config)).map_err(StartError::Interpreter)?;
+        observe::telemetry::begin(&config, || python::description(python));
         Ok(Arc::new(Host {
             config,
             policy: if embedded {
@@ -175,7 +178,9 @@ impl Host {
     /// or none is waited for; may take as long as the applications' functions do, so the caller sets
     /// a deadline.
     pub fn shutdown(&self, reason: &str) {
+        observe::telemetry::stopping();
         self.interpreters.end(reason);
+        observe::telemetry::stopped();
         python::leave_threads();
     }
 

@@ -19,7 +19,7 @@ use crate::wsgi::environ::OwnKeys;
 use crate::wsgi::{input, start_response};
 
 /// The version that `mod_wsgi.version` tells: the one whose configuration and behaviour we match.
-const MOD_WSGI_VERSION: [u64; 3] = [6, 1, 1];
+pub const MOD_WSGI_VERSION: [u64; 3] = [6, 1, 1];
 
 /// The files of the Python half, in the order they are executed.
 const SOURCES: [&str; 3] = [
@@ -81,7 +81,7 @@ pub fn make(python: Python<'_>, config: &GatewayConfig, group: &[u8]) -> Result<
         globals.set_dict_item(&*Owned::interned(python, name)?, value)
     };
     set(b"SETTINGS", &*settings(python, config, group)?)?;
-    for function in LOG_FUNCTIONS.0.iter().chain(&observe::FUNCTIONS.0) {
+    for function in LOG_FUNCTIONS.0.iter().chain(observe::functions()) {
         // SAFETY: the tables' names are C strings that live for ever.
         let name = unsafe { CStr::from_ptr(function.ml_name) };
         set(name.to_bytes(), &*new_function(python, function, None)?)?;
@@ -176,6 +176,10 @@ fn settings<'p>(
     set(b"application_group", Owned::latin1(python, group)?)?;
     set(b"processes", Owned::int(python, config.processes.into())?)?;
     set(b"threads", Owned::int(python, config.threads.into())?)?;
+    let server = &config.server;
+    set(b"description", Owned::latin1(python, &server.description)?)?;
+    set(b"build_date", Owned::latin1(python, &server.build_date)?)?;
+    set(b"mpm_name", Owned::latin1(python, &server.mpm_name)?)?;
     set(b"directory", Owned::path(python, &library_directory())?)?;
     let home = match &config.home {
         Some(home) => Owned::path(python, home)?,

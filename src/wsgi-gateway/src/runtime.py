@@ -265,6 +265,8 @@ def make_modules():
     apache.version = SETTINGS["apache_version"]
     apache.maximum_processes = SETTINGS["processes"]
     apache.threads_per_process = SETTINGS["threads"]
+    for name in ("description", "build_date", "mpm_name"):
+        setattr(apache, name, SETTINGS[name])
     sys.modules.setdefault("apache", apache)
 
 

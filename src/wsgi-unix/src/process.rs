@@ -191,6 +191,18 @@ fn argument_range(status: &[u8]) -> Option<(usize, usize)> {
     (start != 0 && start < end).then_some((start, end))
 }
 
+/// The machine's name; empty if it has none.
+pub fn host_name() -> Vec<u8> {
+    let mut name = [0_u8; 256];
+    // SAFETY: the buffer is writable for its length; the last byte stays 0.
+    let failed = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) } != 0;
+    if failed {
+        return Vec::new();
+    }
+    let end = name.iter().position(|byte| *byte == 0);
+    name[..end.unwrap_or(name.len())].to_vec()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -193,6 +193,34 @@ record! {
 }
 
 record! {
+    /// What applications can learn of Apache.
+    ServerFacts {
+        /// What it calls itself, with its modules.
+        description: Vec<u8>,
+        /// When it was built.
+        build_date: Vec<u8>,
+        /// The name of its multi-processing module.
+        mpm_name: Vec<u8>,
+        /// The process id of its parent.
+        pid: u32,
+    }
+}
+
+record! {
+    /// Reports to a service outside of the server: WSGITelemetryService.
+    Telemetry {
+        /// The path of the service's socket.
+        socket: Vec<u8>,
+        /// The time between reports.
+        interval: Duration,
+        /// When a request counts as slow: WSGISlowRequests; zero: never.
+        slow: Duration,
+        /// Reports of slow requests have the User-Agent.
+        user_agents: bool,
+    }
+}
+
+record! {
     /// What the gateway needs to know in either mode.
     GatewayConfig {
         /// The process group's name; empty when embedded.
@@ -222,6 +250,12 @@ record! {
         apache_patch: u32,
         /// The least severe level that is logged (Apache's numbers).
         log_level: u8,
+        /// The server in front.
+        server: ServerFacts,
+        /// Applications may ask for the server's scoreboard.
+        server_metrics: bool,
+        /// Where the process reports to.
+        telemetry: Option<Telemetry>,
     }
 }
 
@@ -387,6 +421,19 @@ mod tests {
             apache_minor: 4,
             apache_patch: 71,
             log_level: 6,
+            server: ServerFacts {
+                description: b"Apache/2.4.71 (Unix)".to_vec(),
+                build_date: b"2026-01-01T00:00:00".to_vec(),
+                mpm_name: b"event".to_vec(),
+                pid: 4711,
+            },
+            server_metrics: true,
+            telemetry: Some(Telemetry {
+                socket: b"/run/telemetry.sock".to_vec(),
+                interval: Duration::from_millis(500),
+                slow: Duration::from_secs(2),
+                user_agents: true,
+            }),
         }
     }
 

@@ -39,6 +39,18 @@ def request_data():
     raise RuntimeError("no active request for thread")
 
 
+def start_recording_metrics():
+    pass
+
+
+def request_metrics():
+    return None
+
+
+def process_metrics():
+    return None
+
+
 def __getattr__(name):
     if name != "LogHandler":
         raise AttributeError(f"module 'mod_wsgi' has no attribute '{name}'")

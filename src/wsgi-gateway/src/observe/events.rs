@@ -5,7 +5,7 @@
 
 use pyo3::ffi;
 
-use super::{Meter, Observation, watch};
+use super::{Meter, Observation, Summary, watch};
 use crate::interpreters::Interpreter;
 use crate::log;
 use crate::python::{
@@ -136,13 +136,17 @@ pub fn exception(
 }
 
 /// Tells that the request is over, and lets go of its record.
-pub fn finished(python: Python<'_>, observed: &Observation, status: u16) -> Result<(), Raised> {
+pub fn tell_of_end(
+    python: Python<'_>,
+    observed: &Observation,
+    summary: Option<&Summary>,
+) -> Result<(), Raised> {
     let Some(record) = observed.take_record(python) else {
         return Ok(());
     };
-    let values = match observed.meter() {
-        Some(meter) => finished_values(python, meter, status)?,
-        None => Vec::new(),
+    let values = match (observed.meter(), summary) {
+        (Some(meter), Some(summary)) => finished_values(python, meter, summary)?,
+        _ => Vec::new(),
     };
     let method = record.attribute(python, c"finished")?;
     method.call(python, values).map(drop)
@@ -152,16 +156,16 @@ pub fn finished(python: Python<'_>, observed: &Observation, status: u16) -> Resu
 fn finished_values<'p>(
     python: Python<'p>,
     meter: &Meter,
-    status: u16,
+    summary: &Summary,
 ) -> Result<Vec<Owned<'p>>, Raised> {
     let (start, finish) = meter.application();
-    let (processor, waits) = meter.end();
+    let (processor, waits) = (summary.processor, summary.waits);
     let int = |value| Owned::int(python, value);
     let float = |value| Owned::float(python, value);
     Ok(vec![
         float(finish as f64 / 1e6)?,
         float(finish.saturating_sub(start) as f64 / 1e6)?,
-        int(status.into())?,
+        int(summary.status.into())?,
         int(meter.input.count())?,
         int(meter.input.bytes())?,
         float(meter.input.time().as_secs_f64())?,
@@ -170,7 +174,7 @@ fn finished_values<'p>(
         float(meter.output.time().as_secs_f64())?,
         float(processor.user.as_secs_f64())?,
         float(processor.system.as_secs_f64())?,
-        float((processor.user + processor.system).as_secs_f64())?,
+        float(processor.total().as_secs_f64())?,
         float(waits.total.as_secs_f64())?,
         int(waits.count)?,
     ])

@@ -2,25 +2,46 @@
 //!
 //! Used on request threads. Nothing is measured and no Python is called for a request before
 //! somebody asked for it: until then a request pays for reading [`watched`] and two stores.
+//!
+//! * [`events`] meets `events.py`; [`meter`] measures one request.
+//! * [`worker`] counts per thread, in the classes of [`phase`]; [`sample`] sums up for readers.
+//! * [`metrics`] are functions for applications; [`fields`] says what everything is called.
+//! * [`slow`] remembers slow requests, and [`telemetry`] reports to a service.
 
 mod events;
+mod fields;
 mod meter;
+mod metrics;
+mod phase;
+mod sample;
+mod slow;
+pub mod telemetry;
+mod worker;
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use wsgi_unix::usage::ProcessorTime;
+use wsgi_wire::head::RequestHead;
+use wsgi_wire::launch::GatewayConfig;
 
-use crate::python::{self, Lent, Object, Owned, Python, Stored};
+use crate::call::Call;
+use crate::python::{self, Lent, Object, Owned, Python, Stored, Waits};
+use crate::wsgi::now;
 
-pub use events::{Attempts, FUNCTIONS, exception, finished, request_started, response_started};
+pub use events::{Attempts, exception, request_started, response_started, tell_of_end};
 pub use meter::Meter;
+use phase::Moments;
 
 /// Somebody subscribed to events; `events.py` has the same number.
 pub const EVENTS: u8 = 1;
 
 /// Somebody looks at the requests that run; `events.py` has the same number.
 pub const REQUESTS: u8 = 2;
+
+/// Somebody wants metrics; `events.py` has the same number.
+pub const METRICS: u8 = 4;
 
 /// What needs a record of each request in Python.
 pub const RECORDS: u8 = EVENTS | REQUESTS;
@@ -34,10 +55,42 @@ pub fn watched() -> u8 {
 
 /// From now on this is wanted as well.
 pub fn watch(what: u8) {
-    WATCHED.fetch_or(what, Ordering::Relaxed);
-    if what & EVENTS != 0 {
+    let before = WATCHED.fetch_or(what, Ordering::Relaxed);
+    if what & (EVENTS | METRICS) != 0 {
         python::measure_waits();
     }
+    if what & !before & METRICS != 0 {
+        sample::begin();
+    }
+}
+
+/// What is known of the process from its start.
+pub struct Process {
+    /// When it began to serve, microseconds since 1970.
+    pub begun: u64,
+    /// Its configuration.
+    pub config: Arc<GatewayConfig>,
+}
+
+static PROCESS: OnceLock<Process> = OnceLock::new();
+
+/// Notes the process's start. Only the first call counts.
+pub fn begin_process(config: &Arc<GatewayConfig>) {
+    let _ = PROCESS.set(Process {
+        begun: now(),
+        config: Arc::clone(config),
+    });
+}
+
+/// Whether this is one of Apache's own processes.
+fn is_embedded() -> bool {
+    let group = PROCESS.get().map(|process| &process.config.process_group);
+    group.is_none_or(|group| group.is_empty())
+}
+
+/// The functions that the Python half gets.
+pub fn functions() -> impl Iterator<Item = &'static pyo3::ffi::PyMethodDef> {
+    events::FUNCTIONS.0.iter().chain(&metrics::FUNCTIONS.0)
 }
 
 /// What is observed of one request.
@@ -50,17 +103,22 @@ pub struct Observation {
     meter: OnceLock<Meter>,
 }
 
+/// What a request that has ended was measured to be.
+pub struct Summary {
+    /// When it reached which point.
+    pub moments: Moments,
+    /// The response's status.
+    pub status: u16,
+    /// The processor time of its thread.
+    pub processor: ProcessorTime,
+    /// The thread's waits for the GIL.
+    pub waits: Waits,
+}
+
 impl Observation {
     /// Whether there is anything to be done at the request's end.
     pub fn is_used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
-    }
-
-    /// Begins to measure, if that is wanted; on the request's thread, before it waits for the GIL.
-    pub fn begin(&self) {
-        if watched() & EVENTS != 0 && self.meter.set(Meter::begin()).is_ok() {
-            self.used.store(true, Ordering::Relaxed);
-        }
     }
 
     /// What measures the request, if that is wanted.
@@ -84,8 +142,50 @@ impl Observation {
         self.used.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the request's record waits for its end.
+    pub fn has_record(&self) -> bool {
+        self.record.lock().is_some()
+    }
+
     fn take_record<'p>(&self, python: Python<'p>) -> Option<Owned<'p>> {
         let record = self.record.lock().take();
         record.map(|record| record.release(python))
     }
+}
+
+/// Begins to measure a request, if that is wanted; on its thread, before it waits for the GIL.
+pub fn begin(call: &Arc<Call>, head: &RequestHead<'_>, daemon_start: u64) {
+    let watched = watched();
+    if watched & (EVENTS | METRICS) == 0 || call.observed.meter.set(Meter::begin()).is_err() {
+        return;
+    }
+    call.observed.used.store(true, Ordering::Relaxed);
+    if watched & METRICS != 0 {
+        sample::request_begins(call, head, daemon_start);
+    }
+}
+
+/// Ends what [`begin`] began; on the request's thread, without the GIL.
+pub fn end(call: &Call, head: &RequestHead<'_>, daemon_start: u64, status: u16) -> Option<Summary> {
+    let meter = call.observed.meter()?;
+    let (processor, waits) = meter.end();
+    let (application_start, application_finish) = meter.application();
+    let moments = Moments {
+        request_start: head.request_start,
+        queue_start: head.queue_start,
+        daemon_start,
+        application_start,
+        application_finish,
+        end: now(),
+    };
+    let summary = Summary {
+        moments,
+        status,
+        processor,
+        waits,
+    };
+    if watched() & METRICS != 0 {
+        sample::request_ends(meter, &summary);
+    }
+    Some(summary)
 }

@@ -8,6 +8,7 @@
 
 mod attach;
 mod callback;
+mod description;
 mod error;
 mod initialize;
 mod new_interpreter;
@@ -21,6 +22,7 @@ pub use attach::{
     measure_waits, take_waits,
 };
 pub use callback::{Arguments, NO_ARGUMENTS, Receiver, fence_function, fence_method, fence_next};
+pub use description::{Description, description};
 pub use error::{Error, Exception, Raised, restore};
 pub use initialize::{InitializeError, initialize};
 pub use new_interpreter::{OWN_GIL_SINCE, version};

@@ -213,6 +213,11 @@ thread_local! {
     static THREAD_ID: u64 = THREADS.fetch_add(1, Ordering::Relaxed) + 1;
 }
 
+/// The number of the calling thread.
+pub fn thread_id() -> u64 {
+    THREAD_ID.with(|id| *id)
+}
+
 /// Builds the environ of a request on a copy of `template`, which holds what never changes.
 pub fn build<'p>(
     python: Python<'p>,
@@ -243,7 +248,7 @@ pub fn build<'p>(
         let seconds = Owned::float(python, micros as f64 / 1e6)?;
         environ.set_dict_item(key.object(python), &seconds)?;
     }
-    let thread = Owned::int(python, THREAD_ID.with(|id| *id))?;
+    let thread = Owned::int(python, thread_id())?;
     environ.set_dict_item(own.thread_id.object(python), &thread)?;
     Ok(environ)
 }

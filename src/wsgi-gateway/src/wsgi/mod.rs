@@ -23,6 +23,7 @@ use crate::log::{self, level};
 use crate::observe;
 use crate::python::{Exception, Object, Owned, Python, Raised, new_function, new_instance};
 
+pub use environ::thread_id;
 use response::{Output, Stop, is_head};
 
 /// Memory that a thread uses again for each of its requests.
@@ -84,7 +85,7 @@ impl<'e> Session<'e> {
     /// Runs the application, to the end of its response.
     pub fn run(&mut self, request: &Request<'_>) -> Verdict {
         if observe::watched() != 0 {
-            self.call.observed.begin();
+            observe::begin(&self.call, request.head, request.daemon_start);
         }
         let result = {
             let attached = request.interpreter.attach();
@@ -116,9 +117,14 @@ impl<'e> Session<'e> {
                 _ => response.status,
             }
         };
+        let summary = observe::end(&self.call, request.head, request.daemon_start, status);
+        if !self.call.observed.has_record() {
+            return;
+        }
         let attached = request.interpreter.attach();
         let python = attached.python();
-        if let Err(raised) = observe::finished(python, &self.call.observed, status) {
+        let told = observe::tell_of_end(python, &self.call.observed, summary.as_ref());
+        if let Err(raised) = told {
             let error = raised.take(python);
             application::log_application_error(python, request.interpreter, request.script, &error);
         }
