@@ -4,6 +4,11 @@
 
 APLOG_USE_MODULE(wsgi);
 
+/* As mod_ssl.h declares them, which not every installation of httpd's headers has. */
+APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
+APR_DECLARE_OPTIONAL_FN(char *, ssl_var_lookup,
+                        (apr_pool_t *, server_rec *, conn_rec *, request_rec *, char *));
+
 void wsgi_brigade_append(apr_bucket_brigade *brigade, apr_bucket *bucket)
 {
     APR_BRIGADE_INSERT_TAIL(brigade, bucket);
@@ -45,6 +50,12 @@ apr_status_t wsgi_bucket_read(apr_bucket *bucket, const char **data, apr_size_t 
     return apr_bucket_read(bucket, data, length, block);
 }
 
+int wsgi_connection_is_tls(conn_rec *c)
+{
+    APR_OPTIONAL_FN_TYPE(ssl_is_https) *is_https = APR_RETRIEVE_OPTIONAL_FN(ssl_is_https);
+    return is_https != NULL && is_https(c);
+}
+
 void wsgi_log_request(const request_rec *r, int level, apr_status_t status, const char *text)
 {
     ap_log_rerror(APLOG_MARK, level, status, r, "%s", text);
@@ -68,4 +79,10 @@ int wsgi_server_logs(const server_rec *s, int level)
 int wsgi_status_is_again(apr_status_t status)
 {
     return APR_STATUS_IS_EAGAIN(status);
+}
+
+const char *wsgi_tls_variable(request_rec *r, const char *name)
+{
+    APR_OPTIONAL_FN_TYPE(ssl_var_lookup) *lookup = APR_RETRIEVE_OPTIONAL_FN(ssl_var_lookup);
+    return lookup == NULL ? NULL : lookup(r->pool, r->server, r->connection, r, (char *)name);
 }

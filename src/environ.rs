@@ -128,7 +128,7 @@ pub fn build_for_decision(
             flag::RELOADING
         } else {
             0
-        },
+        } | if request.is_tls() { flag::HTTPS } else { 0 },
         request_start: request.start(),
         script: decision.script,
         application_group: decision.application_group,

@@ -13,7 +13,9 @@ use wsgi_wire::Failure;
 use wsgi_wire::frame::{HEADER_BYTES, Header};
 use wsgi_wire::head::EncodedHead;
 use wsgi_wire::to_child::{FileSegment, ToChild};
-use wsgi_wire::to_daemon::{ToDaemonTag, append_body_data, append_body_end, append_body_failed};
+use wsgi_wire::to_daemon::{
+    ToDaemonTag, append_body_data, append_body_end, append_body_failed, append_variable,
+};
 use wsgi_wire::{WireError, frame};
 
 use super::connection::{Connection, Peer};
@@ -263,6 +265,9 @@ impl<'x> Exchange<'x> {
                 self.answers = Some(answers.to_vec());
                 Next::GoOn
             }
+            ToChild::VariableWanted(name) if self.is_asking() => {
+                self.send_variable(connection, name)
+            }
             // A daemon must not reach the client of a request that others still decide about.
             _ if self.is_asking() => Next::Stop(self.out_of_order()),
             ToChild::BodyWanted { max } => self.send_body(connection, body, max),
@@ -339,6 +344,15 @@ impl<'x> Exchange<'x> {
         match socket::send_all(connection.as_fd(), &mut [IoSlice::new(out)]) {
             Ok(()) => Next::GoOn,
             Err(_) if failed.is_some() => Next::GoOn,
+            Err(error) => Next::Stop(self.lost(FrameError::Socket(error), connection.reused)),
+        }
+    }
+
+    fn send_variable(&mut self, connection: &Connection, name: &[u8]) -> Next {
+        self.out.clear();
+        append_variable(&mut self.out, self.request.tls_variable(name));
+        match socket::send_all(connection.as_fd(), &mut [IoSlice::new(&self.out)]) {
+            Ok(()) => Next::GoOn,
             Err(error) => Next::Stop(self.lost(FrameError::Socket(error), connection.reused)),
         }
     }

@@ -68,6 +68,7 @@ impl<'c, 'r> Conversation<'c, 'r> {
             send_data: on_send_data,
             send_file: on_send_file,
             answer: on_answer,
+            variable: on_variable,
             log: on_log,
         };
         run(&calls)
@@ -183,6 +184,21 @@ unsafe extern "C" fn on_send_file(context: *mut c_void, fd: c_int, offset: u64, 
         code(converse(context, |conversation| {
             conversation.file(fd, offset, length)
         }))
+    })
+}
+
+unsafe extern "C" fn on_variable(context: *mut c_void, name: Bytes) -> Bytes {
+    let none = Bytes {
+        data: std::ptr::null(),
+        length: 0,
+    };
+    guard(none, || {
+        // SAFETY: lent for this call (wsgi-abi).
+        let name = unsafe { name.as_slice() };
+        let value = converse(context, |conversation| {
+            conversation.request.tls_variable(name).map(Bytes::lend)
+        });
+        value.unwrap_or(none)
     })
 }
 

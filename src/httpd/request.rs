@@ -434,6 +434,23 @@ impl<'r> Request<'r> {
         unsafe { c_bytes(name) }
     }
 
+    /// Whether the client's connection is encrypted.
+    pub fn is_tls(self) -> bool {
+        let connection = field!(self.raw, connection);
+        // SAFETY: the connection is alive.
+        unsafe { ffi::wsgi_connection_is_tls(connection) != 0 }
+    }
+
+    /// What mod_ssl knows by this name (its "Environment Variables", which `SSLOptions +StdEnvVars`
+    /// sets later); `None` without mod_ssl.
+    pub fn tls_variable(self, name: &[u8]) -> Option<&'r [u8]> {
+        let name = self.pool().string(name);
+        // SAFETY: the request is alive; mod_ssl only reads the name.
+        let value = unsafe { ffi::wsgi_tls_variable(self.raw, name.as_ptr()) };
+        // SAFETY: a string of the request's pool, or null.
+        unsafe { c_bytes(value) }
+    }
+
     /// What ServerSignature puts at the end of pages.
     pub fn server_signature(self) -> &'r [u8] {
         // SAFETY: the request is alive.

@@ -2,7 +2,9 @@
 //! processes and in a daemon.
 
 use wsgi_tests::apache::{compat, only_ours};
-use wsgi_tests::{Builder, Mode, Request, Server, curl};
+use wsgi_tests::{Builder, Mode, Request, Server, curl, server};
+
+use crate::support::certificate;
 
 const SCRIPT: &str = "@APPS@/functions/decisions.py";
 
@@ -302,6 +304,24 @@ in_both_modes! {
     fn functions_run_although_embedded_applications_are_forbidden(mode) {
         let server = with_access(mode).directive("WSGIRestrictEmbedded On").start();
         assert_eq!(server.get("/page?true").status(), 200);
+    }
+
+    fn an_access_function_may_ask_about_the_encrypted_connection(mode) {
+        let port = server::free_port().expect("a free port");
+        let server = guarded(
+            mode,
+            &["socache_shmcb", "ssl"],
+            "WSGIAccessScript @APPS@/functions/asks_about_tls.py @PLACE@",
+        )
+        .file("tls.pem", &certificate())
+        .directive(&format!(
+            "SSLSessionCache shmcb:@ROOT@/run/tls\nListen 127.0.0.1:{port}\n<VirtualHost *:{port}>\nServerName localhost\n\
+             SSLEngine On\nSSLCertificateFile @ROOT@/tls.pem\n</VirtualHost>"
+        ))
+        .start();
+        assert_eq!(server.get("/page?plain").status(), 200);
+        let url = format!("https://127.0.0.1:{port}/page");
+        assert_eq!(curl::fetch(&url, &[]).status, 200);
     }
 
     fn a_file_of_access_control_may_name_scripts(mode) {

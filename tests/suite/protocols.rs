@@ -1,10 +1,8 @@
 //! HTTP/1.1, HTTP/2 and TLS give the same answers.
 
-use std::process::Command;
-
 use wsgi_tests::{Server, curl, server};
 
-use crate::support::environ_of;
+use crate::support::{certificate, environ_of};
 
 /// A server with plain text and TLS ports, and HTTP/2 on both.
 fn start(mode: wsgi_tests::Mode) -> (Server, u16) {
@@ -24,34 +22,6 @@ fn start(mode: wsgi_tests::Mode) -> (Server, u16) {
         ))
         .start();
     (server, tls_port)
-}
-
-/// A key and a self-signed certificate in one file.
-fn certificate() -> String {
-    let output = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-        ])
-        .args([
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-keyout",
-            "-",
-            "-out",
-            "-",
-        ])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .output()
-        .expect("openssl is installed");
-    String::from_utf8(output.stdout).expect("PEM is ASCII")
 }
 
 in_both_modes! {

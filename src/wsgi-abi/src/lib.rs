@@ -10,7 +10,7 @@
 use std::ffi::{c_int, c_void};
 
 /// Raised with every change of a struct or function below.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// The function that gives the table: `extern "C" fn() -> *const GatewayTable`, never null, valid
 /// until the process ends.
@@ -112,6 +112,9 @@ pub struct RequestCalls {
     /// Gives what the functions returned that the head asked for, as encoded `Answer`s; takes the
     /// place of a response, and is called once.
     pub answer: unsafe extern "C" fn(context: *mut c_void, answers: Bytes) -> u8,
+    /// The variable `name` of the TLS connection; `data` is null if there is none, else lent until
+    /// `serve` returns.
+    pub variable: unsafe extern "C" fn(context: *mut c_void, name: Bytes) -> Bytes,
     /// Logs with the request's context.
     pub log: LogFunction,
 }

@@ -143,6 +143,14 @@ impl Call {
         })
     }
 
+    /// A variable of the client's TLS connection.
+    pub fn variable(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        match &*self.exchange.lock() {
+            Some(exchange) => exchange.variable(name),
+            None => Err(Failure::ClientGone),
+        }
+    }
+
     /// Logs a line in the request's context; false when the request has ended.
     pub fn log(&self, level: u8, text: &[u8]) -> bool {
         match &*self.exchange.lock() {

@@ -257,6 +257,16 @@ impl Exchange for EmbeddedExchange {
         })
     }
 
+    fn variable(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let value = self.with(|calls| {
+            // SAFETY: on the request's thread, during serve; the name is lent.
+            let value = unsafe { (calls.variable)(calls.context, Bytes::lend(name)) };
+            // SAFETY: lent until serve returns, and copied at once.
+            (!value.data.is_null()).then(|| unsafe { value.as_slice() }.to_vec())
+        });
+        value.ok_or(Failure::Internal)
+    }
+
     fn answer(&self, answers: &[u8]) -> Result<(), Failure> {
         self.send(|calls, context| {
             // SAFETY: on the request's thread, during serve; the bytes are lent.

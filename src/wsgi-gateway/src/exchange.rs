@@ -46,6 +46,10 @@ pub trait Exchange: Send + Sync {
     /// `MAX_DATA` bytes; takes the place of a response.
     fn answer(&self, answers: &[u8]) -> Result<(), Failure>;
 
+    /// A variable of the client's TLS connection, of a name of at most `MAX_NAME` bytes; for
+    /// functions only.
+    fn variable(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
+
     /// Writes text to the server's error log in the request's context, its lines as records that
     /// follow each other; `level` is Apache's number (`http_log.h`). What cannot be delivered is
     /// dropped.

@@ -4,11 +4,15 @@
 //! Runs on the request's thread, in a daemon and in an Apache child alike, in the place of the WSGI
 //! adapter. It knows no function by name: what an answer means is the module's to say.
 
+use std::sync::Arc;
+
 use wsgi_wire::Failure;
 use wsgi_wire::frame::MAX_DATA;
 use wsgi_wire::function::{Answer, Functions};
 
 use crate::application;
+use crate::call::Call;
+use crate::enquiry;
 use crate::exchange::{Exchange, Verdict};
 use crate::log::{self, level};
 use crate::python::{Object, Owned, Python, Raised};
@@ -33,11 +37,12 @@ impl From<Raised> for Stop {
 pub fn answer(
     request: &Request<'_>,
     functions: &Functions<'_>,
+    call: &Arc<Call>,
     exchange: &dyn Exchange,
 ) -> Verdict {
     let attached = request.interpreter.attach();
     let python = attached.python();
-    let called = call_all(python, request, functions, exchange);
+    let called = call_all(python, request, functions, (call, exchange));
     let answers = match called {
         Ok(answers) => answers,
         Err(Stop::Broken(failure)) => return Verdict::Failed(failure),
@@ -76,9 +81,9 @@ fn call_all(
     python: Python<'_>,
     request: &Request<'_>,
     functions: &Functions<'_>,
-    exchange: &dyn Exchange,
+    (call, exchange): (&Arc<Call>, &dyn Exchange),
 ) -> Result<Vec<Answer>, Stop> {
-    let mut arguments = vec![environ(python, request)?];
+    let mut arguments = vec![environ(python, request, call)?];
     for argument in functions.arguments() {
         arguments.push(Owned::latin1(python, argument)?);
     }
@@ -99,12 +104,18 @@ fn call_all(
     Ok(answers)
 }
 
-/// The environ: what the module says of the request, and where messages go. It has no body.
-fn environ<'p>(python: Python<'p>, request: &Request<'_>) -> Result<Owned<'p>, Raised> {
+/// The environ: what the module says of the request, where messages go, and how to ask for more. It
+/// has no body.
+fn environ<'p>(
+    python: Python<'p>,
+    request: &Request<'_>,
+    call: &Arc<Call>,
+) -> Result<Owned<'p>, Raised> {
     let template = request.interpreter.objects.function_template.object(python);
     let environ = Owned::dict_copy(python, template)?;
     let known_keys = &request.interpreter.known_keys;
     known_keys.put(python, &environ, request.head)?;
+    enquiry::add(python, request, call, &environ)?;
     Ok(environ)
 }
 

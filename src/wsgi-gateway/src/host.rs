@@ -13,7 +13,6 @@ use wsgi_wire::launch::{GatewayConfig, ImportScript};
 
 use crate::application::{self, Module, Policy, Script};
 use crate::exchange::{Exchange, Verdict};
-use crate::function;
 use crate::interpreters::{Interpreter, InterpreterError, Interpreters};
 use crate::log::{self, ProcessLog, level};
 use crate::observe;
@@ -139,7 +138,7 @@ impl Host {
         };
         match &head.functions {
             None => session.run(&request),
-            Some(functions) => function::answer(&request, functions, exchange.as_ref()),
+            Some(functions) => session.ask(&request, functions),
         }
     }
 

@@ -10,6 +10,7 @@ mod call;
 mod choice;
 mod daemon;
 mod embedded;
+mod enquiry;
 mod exchange;
 mod extension;
 mod function;

@@ -9,6 +9,7 @@ use std::ptr;
 use pyo3::ffi;
 use wsgi_wire::launch::{GatewayConfig, InterpreterRule, List};
 
+use crate::enquiry;
 use crate::log::{self, level};
 use crate::observe;
 use crate::python::{
@@ -43,6 +44,8 @@ pub struct Objects {
     pub input: Stored,
     /// The type behind `start_response`.
     pub responder: Stored,
+    /// The type behind `mod_ssl.var_lookup`.
+    pub enquiry: Stored,
     /// `mod_wsgi.FileWrapper`.
     pub file_wrapper: Stored,
     /// `file_segment` of `runtime.py`.
@@ -106,6 +109,7 @@ pub fn make(python: Python<'_>, config: &GatewayConfig, group: &[u8]) -> Result<
         own_keys: OwnKeys::new(python)?,
         input: input::make_type(python)?.store(),
         responder: start_response::make_type(python)?.store(),
+        enquiry: enquiry::make_type(python)?.store(),
         file_wrapper: stored(b"FileWrapper")?,
         file_segment: stored(b"file_segment")?,
         load: stored(b"load")?,

@@ -18,6 +18,9 @@ pub const MAX_HEAD: u32 = 16 << 20;
 /// The largest piece of a body in one frame, bytes.
 pub const MAX_DATA: u32 = 1 << 20;
 
+/// The longest name of a variable, bytes.
+pub const MAX_NAME: u32 = 8 << 10;
+
 /// The largest text of one log frame, bytes.
 pub const MAX_LOG: u32 = 64 << 10;
 

@@ -6,7 +6,7 @@
 
 use crate::codec::{Reader, WireError, Writer};
 use crate::failure::Failure;
-use crate::frame::{self, MAX_DATA, MAX_HEAD, MAX_LOG, tags};
+use crate::frame::{self, MAX_DATA, MAX_HEAD, MAX_LOG, MAX_NAME, tags};
 use crate::response::ResponseHead;
 
 tags! {
@@ -36,6 +36,8 @@ tags! {
         Log = 11, MAX_LOG + 1;
         /// What the functions returned that the head asked for; takes the response's place.
         Answer = 12, MAX_DATA;
+        /// A function asks for a variable of the TLS connection, by its name.
+        VariableWanted = 13, MAX_NAME;
     }
 }
 
@@ -79,6 +81,8 @@ pub enum ToChild<'a> {
     },
     /// See [`ToChildTag::Answer`]; an encoded list of `Answer`s, not yet looked at.
     Answer(&'a [u8]),
+    /// See [`ToChildTag::VariableWanted`].
+    VariableWanted(&'a [u8]),
 }
 
 /// A part of a file.
@@ -114,6 +118,7 @@ impl<'a> ToChild<'a> {
             ToChildTag::Head => return Ok(ToChild::Head(ResponseHead::decode(payload)?)),
             ToChildTag::Data => return Ok(ToChild::Data(payload)),
             ToChildTag::Answer => return Ok(ToChild::Answer(payload)),
+            ToChildTag::VariableWanted => return Ok(ToChild::VariableWanted(payload)),
             ToChildTag::File => ToChild::File(FileSegment {
                 offset: reader.u64("offset")?,
                 length: reader.u64("length")?,
@@ -217,6 +222,11 @@ pub fn append_log(out: &mut Vec<u8>, level: u8, text: &[u8]) {
 /// Appends an `Answer` of at most [`MAX_DATA`] bytes.
 pub fn append_answer(out: &mut Vec<u8>, encoded: &[u8]) {
     frame::append_bytes(out, ToChildTag::Answer, encoded);
+}
+
+/// Appends a `VariableWanted` for a name of at most [`MAX_NAME`] bytes.
+pub fn append_variable_wanted(out: &mut Vec<u8>, name: &[u8]) {
+    frame::append_bytes(out, ToChildTag::VariableWanted, name);
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Messages from an Apache child to a daemon.
 //!
 //! Encoded in an Apache child, decoded in a daemon. A connection carries one request at a time:
-//! one `Request`, then body frames only in answer to `BodyWanted`.
+//! one `Request`, then an answer to each `BodyWanted` and `VariableWanted`.
 
-use crate::codec::{Reader, WireError};
+use crate::codec::{Reader, WireError, Writer};
 use crate::failure::Failure;
 use crate::frame::{self, MAX_DATA, MAX_HEAD, tags};
 
@@ -18,6 +18,8 @@ tags! {
         BodyEnd = 3, 0;
         /// The request body cannot be read; one failure code.
         BodyFailed = 4, 1;
+        /// The answer to `VariableWanted`.
+        Variable = 5, MAX_DATA;
     }
 }
 
@@ -36,10 +38,49 @@ pub fn append_body_failed(out: &mut Vec<u8>, failure: Failure) {
     frame::append_bytes(out, ToDaemonTag::BodyFailed, &[failure as u8]);
 }
 
+/// Appends the value of a variable, or that there is none; a value too long for a frame is none.
+pub fn append_variable(out: &mut Vec<u8>, value: Option<&[u8]>) {
+    let value = value.filter(|value| value.len() < MAX_DATA as usize);
+    frame::append(out, ToDaemonTag::Variable, |out| {
+        out.put_u8(u8::from(value.is_some()));
+        out.extend_from_slice(value.unwrap_or_default());
+    });
+}
+
+/// Decodes the payload of `Variable`.
+pub fn decode_variable(payload: &[u8]) -> Result<Option<&[u8]>, WireError> {
+    let mut reader = Reader::new(payload);
+    match reader.u8("presence")? {
+        0 => reader.finish().map(|()| None),
+        1 => Ok(Some(reader.rest())),
+        other => Err(WireError::Value {
+            field: "presence",
+            value: u64::from(other),
+        }),
+    }
+}
+
 /// Decodes the payload of `BodyFailed`.
 pub fn decode_body_failed(payload: &[u8]) -> Result<Failure, WireError> {
     let mut reader = Reader::new(payload);
     let failure = Failure::try_from(reader.u8("failure")?)?;
     reader.finish()?;
     Ok(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::HEADER_BYTES;
+
+    #[test]
+    fn a_variable_may_be_empty_or_missing() {
+        for value in [None, Some(&b""[..]), Some(b"CN=me")] {
+            let mut out = Vec::new();
+            append_variable(&mut out, value);
+            assert_eq!(decode_variable(&out[HEADER_BYTES..]), Ok(value));
+        }
+        assert!(decode_variable(&[]).is_err());
+        assert!(decode_variable(b"\x02x").is_err());
+    }
 }

@@ -7,7 +7,7 @@ use wsgi_wire::head::RequestHead;
 use wsgi_wire::launch::{DaemonConfig, EmbeddedConfig, Message, MonitorConfig};
 use wsgi_wire::response::ResponseHead;
 use wsgi_wire::to_child::{ToChild, ToChildTag};
-use wsgi_wire::to_daemon::{ToDaemonTag, decode_body_failed};
+use wsgi_wire::to_daemon::{ToDaemonTag, decode_body_failed, decode_variable};
 
 proptest! {
     #[test]
@@ -21,12 +21,13 @@ proptest! {
     }
 
     #[test]
-    fn every_message_decoder_survives_any_bytes(payload: Vec<u8>, tag in 1u8..=12) {
+    fn every_message_decoder_survives_any_bytes(payload: Vec<u8>, tag in 1u8..=13) {
         if let Some(tag) = ToChildTag::from_code(tag) {
             let _ = ToChild::decode(tag, &payload);
         }
         let _ = decode_body_failed(&payload);
         let _ = Answer::decode_all(&payload);
+        let _ = decode_variable(&payload);
         if let Ok(head) = RequestHead::decode(&payload) {
             prop_assert_eq!(head.environ().count(), head.pair_count());
         }

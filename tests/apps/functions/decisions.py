@@ -47,6 +47,8 @@ def check_environ(environ):
     assert environ["mod_wsgi.version"] == (6, 1, 1)
     for key in ("HTTP_AUTHORIZATION", "REMOTE_USER", "TEST_STATE", "wsgi.input"):
         assert key not in environ, key
+    assert not environ["mod_ssl.is_https"]()
+    assert environ["mod_ssl.var_lookup"]("SSL_PROTOCOL") is None
     environ["wsgi.errors"].flush()
     return True
 

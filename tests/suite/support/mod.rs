@@ -1,6 +1,7 @@
 //! What the cases share: the two modes, and readers of what the fixture applications answer.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use wsgi_tests::{Builder, Mode, Response, Server};
 
@@ -62,4 +63,32 @@ pub fn is_not_taken_for_whole(response: &Response, sent: &str) {
         assert_eq!(response.text(), sent);
     }
     assert!(!response.text().contains("Error:"), "{}", response.text());
+}
+
+/// A key and a self-signed certificate in one file.
+pub fn certificate() -> String {
+    let output = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+        ])
+        .args([
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-keyout",
+            "-",
+            "-out",
+            "-",
+        ])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .output()
+        .expect("openssl is installed");
+    String::from_utf8(output.stdout).expect("PEM is ASCII")
 }

@@ -299,10 +299,22 @@ fn receive_answer(connection: &Connection, buffer: &mut [u8]) -> Result<Answer, 
             connection.receive_exactly(&mut code)?;
             Ok(Answer::Failed(to_daemon::decode_body_failed(&code)?))
         }
-        ToDaemonTag::Request | ToDaemonTag::BodyData => {
+        ToDaemonTag::Request | ToDaemonTag::BodyData | ToDaemonTag::Variable => {
             Err(ConnectionError::Unexpected(header.tag))
         }
     }
+}
+
+fn receive_variable(connection: &Connection) -> Result<Option<Vec<u8>>, ConnectionError> {
+    let mut header = [0; HEADER_BYTES];
+    connection.receive_exactly(&mut header)?;
+    let header = Header::<ToDaemonTag>::decode(&header)?;
+    if header.tag != ToDaemonTag::Variable {
+        return Err(ConnectionError::Unexpected(header.tag));
+    }
+    let mut payload = vec![0; header.length as usize];
+    connection.receive_exactly(&mut payload)?;
+    Ok(to_daemon::decode_variable(&payload)?.map(<[u8]>::to_vec))
 }
 
 impl Exchange for FrameExchange {
@@ -366,6 +378,17 @@ impl Exchange for FrameExchange {
         };
         let sent = connection.send_with_descriptor(&frame, file);
         self.check(&mut request, sent)
+    }
+
+    fn variable(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let mut request = self.open()?;
+        to_child::append_variable_wanted(&mut request.out, name);
+        self.flush(&mut request)?;
+        let Some(connection) = &request.connection else {
+            return Err(Failure::ClientGone);
+        };
+        let value = receive_variable(connection);
+        self.check(&mut request, value)
     }
 
     fn answer(&self, answers: &[u8]) -> Result<(), Failure> {

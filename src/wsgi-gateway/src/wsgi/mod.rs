@@ -13,11 +13,13 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use wsgi_wire::Failure;
+use wsgi_wire::function::Functions;
 use wsgi_wire::head::{RequestHead, flag};
 
 use crate::application::{self, Module, Script};
 use crate::call::Call;
 use crate::exchange::{Exchange, Verdict};
+use crate::function;
 use crate::interpreters::Interpreter;
 use crate::log::{self, level};
 use crate::observe;
@@ -80,6 +82,11 @@ impl<'e> Session<'e> {
             body: scratch.body,
             log,
         }
+    }
+
+    /// Calls functions in an application's place.
+    pub fn ask(&self, request: &Request<'_>, functions: &Functions<'_>) -> Verdict {
+        function::answer(request, functions, &self.call, self.exchange.as_ref())
     }
 
     /// Runs the application, to the end of its response.

@@ -2,6 +2,7 @@
 
 use wsgi_wire::Failure;
 use wsgi_wire::function::Answer;
+use wsgi_wire::head::flag;
 
 use super::harness::{Daemon, Request, each_python, newest_python};
 
@@ -22,6 +23,15 @@ def number(environ, argument):
     return 3
 def keys(environ, argument):
     return sorted(key for key in environ if '.' in key)
+def looks_up(environ, argument):
+    global kept
+    kept = environ['mod_ssl.var_lookup']
+    return [kept('SSL_PROTOCOL'), kept('SSL_CIPHER'), environ['mod_ssl.is_https']()]
+def looks_up_late(environ, argument):
+    try:
+        return kept('SSL_PROTOCOL')
+    except RuntimeError as error:
+        return str(error)
 def raises(environ, argument):
     raise LookupError('no luck')
 def exits(environ, argument):
@@ -88,6 +98,19 @@ fn functions_share_processes_and_connections_with_applications() {
 }
 
 #[test]
+fn a_function_may_ask_about_the_connection_while_its_request_lasts() {
+    let daemon = Daemon::start(newest_python(), SCRIPT);
+    let child = daemon.connect();
+    for (flags, is_https) in [(0, false), (flag::HTTPS, true)] {
+        let answer = child.ask(&Request::get("/").flags(flags).functions(&[b"looks_up"]));
+        let expected = vec![text("TLSv1.3"), Answer::None, Answer::Bool(is_https)];
+        assert_eq!(answer.answers, [Answer::Items(expected)]);
+    }
+    let answer = child.ask(&Request::get("/").functions(&[b"looks_up_late"]));
+    assert_eq!(answer.answers, [text("the request has ended")]);
+}
+
+#[test]
 fn an_exception_is_logged_and_is_no_answer() {
     let daemon = Daemon::start(newest_python(), SCRIPT);
     let child = daemon.connect();
@@ -122,6 +145,8 @@ fn the_environ_of_a_function_has_no_body_and_no_way_to_answer() {
         .ask(&Request::get("/").functions(&[b"keys"]));
     let expected = [
         "apache.version",
+        "mod_ssl.is_https",
+        "mod_ssl.var_lookup",
         "mod_wsgi.application_group",
         "mod_wsgi.process_group",
         "mod_wsgi.version",

@@ -200,6 +200,7 @@ impl Client {
             send_data,
             send_file,
             answer,
+            variable,
             log,
         };
         let code = gateway.serve(request.head.as_bytes(), &calls);
@@ -294,6 +295,17 @@ unsafe extern "C" fn answer(context: *mut c_void, answers: Bytes) -> u8 {
     let answers = Answer::decode_all(unsafe { answers.as_slice() });
     client.outcome.answers = answers.expect("answers");
     0
+}
+
+unsafe extern "C" fn variable(_: *mut c_void, name: Bytes) -> Bytes {
+    // SAFETY: lent for this call.
+    match unsafe { name.as_slice() } {
+        b"SSL_PROTOCOL" => Bytes::lend(b"TLSv1.3"),
+        _ => Bytes {
+            data: std::ptr::null(),
+            length: 0,
+        },
+    }
 }
 
 unsafe extern "C" fn log(context: *mut c_void, _: u8, text: Bytes) {

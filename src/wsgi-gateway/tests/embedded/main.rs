@@ -60,7 +60,9 @@ def fails(environ, start_response):
     print('printed')
     raise LookupError('no luck')
 def decides(environ, argument):
-    return [argument, environ['SERVER_NAME']]
+    lookup = environ['mod_ssl.var_lookup']
+    assert lookup('SSL_CIPHER') is None
+    return [argument, environ['SERVER_NAME'], lookup('SSL_PROTOCOL')]
 def file(environ, start_response):
     start_response('200 OK', [])
     source = open(__file__, 'rb')
@@ -202,7 +204,7 @@ fn failures(ask: &dyn Fn(&str) -> Outcome) {
 fn functions(gateway: &Gateway, script: &Path) {
     let ask = |name| Client::new().ask(gateway, &Request::new(script, "/").function(name));
     let decided = ask("decides");
-    let texts = ["x", "localhost"].map(|text| Answer::Text(text.as_bytes().to_vec()));
+    let texts = ["x", "localhost", "TLSv1.3"].map(|text| Answer::Text(text.as_bytes().to_vec()));
     assert_eq!(decided.answers, [Answer::Items(texts.to_vec())]);
     assert_eq!((decided.code, decided.status), (0, 0));
     assert_eq!(ask("undefined").answers, [Answer::Missing]);

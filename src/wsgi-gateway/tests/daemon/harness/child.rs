@@ -45,6 +45,7 @@ pub enum Message {
     Failed(Failure),
     Log(u8, String),
     Answers(Vec<Returned>),
+    VariableWanted(Vec<u8>),
     /// The daemon closed the connection and had taken the request.
     Closed,
     /// The connection was reset: the request had not been taken.
@@ -329,6 +330,12 @@ impl Child {
                     body = rest;
                     self.send_body(piece);
                 }
+                Message::VariableWanted(name) => {
+                    let value = (name == b"SSL_PROTOCOL").then_some(&b"TLSv1.3"[..]);
+                    let mut out = Vec::new();
+                    to_daemon::append_variable(&mut out, value);
+                    self.send_bytes(&out);
+                }
                 Message::Interim(response) => answer.interim.push(response.status),
                 Message::Head(response) => answer.head = Some(response),
                 Message::Data(data) => {
@@ -390,6 +397,7 @@ fn owned(message: ToChild<'_>, passed: Option<OwnedFd>) -> Message {
         ToChild::Log { level, text } => {
             Message::Log(level, String::from_utf8_lossy(text).into_owned())
         }
+        ToChild::VariableWanted(name) => Message::VariableWanted(name.to_vec()),
         ToChild::Answer(answers) => {
             Message::Answers(Returned::decode_all(answers).expect("answers"))
         }
