@@ -7,6 +7,7 @@
 mod support;
 
 mod body;
+mod configurations;
 mod daemon;
 mod delivery;
 mod directives;
