@@ -271,4 +271,50 @@ in_both_modes! {
             assert_eq!(response.text(), number.to_string());
         }
     }
+
+    fn date_and_server_are_the_servers(mode) {
+        let server = serving(mode, "said").start();
+        let response = say(&server, "('200 OK', [('Date', 'never'), ('Server', 'mine')], [b'x'])");
+        assert_eq!(response.head.all("Date").len(), 1);
+        assert_eq!(response.head.all("Server").len(), 1);
+        assert!(response.header("Server").is_some_and(|name| name.starts_with("Apache")));
+        assert_ne!(response.header("Date"), Some("never"));
+    }
+
+    fn a_header_name_that_http_does_not_allow_is_not_sent(mode) {
+        let mut server = serving(mode, "said").start();
+        server.allow_log("X(Y)");
+        let response = say(&server, "('200 OK', [('X(Y)', 'z')], [b'x'])");
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.header("X(Y)"), None);
+    }
+
+    fn a_thousand_headers_and_a_long_one_arrive(mode) {
+        if mode == Mode::Daemon && only_ours("its daemons limit a line to header-buffer-size") {
+            return;
+        }
+        let app = "def application(environ, start_response):\n    \
+            headers = [('X-%d' % index, 'value') for index in range(1000)]\n    \
+            start_response('200 OK', headers + [('X-Long', 'y' * 60000)])\n    return [b'x']\n";
+        let server = Server::builder(mode).file("apps/many/app.wsgi", app).app("/", "many").start();
+        let response = server.get("/");
+        assert_eq!(response.header("X-999"), Some("value"));
+        assert_eq!(response.header("X-Long").map(str::len), Some(60000));
+    }
+
+    fn a_compressed_response_to_head_has_the_headers_of_the_one_to_get(mode) {
+        let server = serving(mode, "said")
+            .modules(&["deflate", "filter"])
+            .directive("SetOutputFilter DEFLATE")
+            .start();
+        let text = format!("('200 OK', [('Content-Length', '500')], [b'{}'])", "z".repeat(500));
+        let target = format!("/?{}", encoded(&text));
+        let mut connection = server.connect();
+        let ask = |method: &str| Request::new(method, &target).header("Accept-Encoding", "gzip");
+        let head = connection.roundtrip(&ask("HEAD")).expect("an answer");
+        let get = connection.roundtrip(&ask("GET")).expect("an answer");
+        assert_eq!(head.header("Content-Encoding"), Some("gzip"));
+        assert_eq!(head.header("Vary"), get.header("Vary"));
+        assert_ne!(head.header("Content-Length"), Some("500"));
+    }
 }

@@ -153,6 +153,7 @@ in_both_modes! {
         let response = server.send(&Request::post("/gone", "body"));
         assert_eq!(response.status(), 200);
         assert_eq!(field(&response.text(), "REDIRECT_STATUS"), "410");
+        assert_eq!(field(&response.text(), "REDIRECT_REQUEST_METHOD"), "POST");
         assert_eq!(field(&response.text(), "REQUEST_METHOD"), "GET");
     }
 

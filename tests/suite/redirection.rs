@@ -144,3 +144,17 @@ fn an_embedded_application_redirects_nobody() {
     assert_eq!(response.header("Location"), Some("/page.txt"));
     assert_eq!(response.text(), "unused");
 }
+
+#[test]
+fn headers_of_the_first_response_are_dropped_but_for_its_challenges() {
+    let server = Server::builder(Mode::Daemon)
+        .app("/", "said")
+        .directive("Alias /page.txt @ROOT@/htdocs/page.txt")
+        .file("htdocs/page.txt", "from the document root")
+        .start();
+    let text = "/?('200%20OK',[('Location','/page.txt'),('Set-Cookie','a=1'),('X-Own','b')],[])";
+    let response = server.get(text);
+    assert_eq!(response.text(), "from the document root");
+    assert_eq!(response.header("X-Own"), None);
+    assert_eq!(response.header("Set-Cookie"), None);
+}

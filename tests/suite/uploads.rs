@@ -167,4 +167,55 @@ in_both_modes! {
         assert_eq!(connection.response(false).expect("an answer").text(), "abc");
         assert_eq!(connection.response(false).expect("an answer").text(), "second");
     }
+
+    fn a_body_slower_than_mod_reqtimeout_allows_is_a_408(mode) {
+        if only_ours("it answers 500") {
+            return;
+        }
+        let server = serving(mode, "upload_hash")
+            .modules(&["reqtimeout"])
+            .directive("RequestReadTimeout body=1")
+            .start();
+        let mut connection = server.connect();
+        let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc";
+        connection.write(head.as_bytes()).expect("sent");
+        assert_eq!(connection.response(false).expect("an answer").status(), 408);
+        let line = server.wait_for_log("too slowly");
+        assert!(line.contains("[wsgi:info]"), "{line}");
+    }
+
+    fn an_expectation_is_answered_once_before_a_chunked_body(mode) {
+        let server = serving(mode, "echo").directive("WSGIChunkedRequest On").start();
+        let mut connection = server.connect();
+        let request = Request::post_chunked("/", "abc").header("Expect", "100-continue");
+        for _ in 0..2 {
+            connection.write(&request.head()).expect("sent");
+            assert_eq!(connection.one_head(false).expect("an interim response").status, 100);
+            connection.write(&request.framed_body()).expect("sent");
+            let response = connection.response(false).expect("an answer");
+            assert_eq!((response.head.interim.len(), response.text().as_str()), (0, "abc"));
+        }
+    }
+
+    fn an_upload_over_http_2_is_read_to_its_end(mode) {
+        let server = serving(mode, "upload_hash")
+            .modules(&["http2"])
+            .directive("Protocols h2c http/1.1\nWSGIChunkedRequest On")
+            .start();
+        let url = format!("http://127.0.0.1:{}/", server.address().port());
+        std::fs::write(server.state("body"), vec![b'z'; 700_000]).expect("the directory is ours");
+        let data = format!("@{}", server.state("body").display());
+        let options = ["--http2-prior-knowledge", "--data-binary", &data];
+        let answer = wsgi_tests::curl::fetch(&url, &options);
+        assert_eq!(answer.status, 200);
+        assert!(String::from_utf8_lossy(&answer.body).ends_with(" 700000"));
+        if mode == Mode::Daemon && only_ours("its daemons read such a body as empty") {
+            return;
+        }
+        // Without a length: HTTP/2 needs no chunks for that.
+        let options = ["--http2-prior-knowledge", "-T", &data[1..], "-H", "Content-Length:"];
+        let answer = wsgi_tests::curl::fetch(&url, &options);
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(answer.status == 200 && body.ends_with(" 700000"), "{} {body}", answer.status);
+    }
 }
