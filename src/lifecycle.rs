@@ -10,7 +10,7 @@ use crate::dispatch;
 use crate::ffi;
 use crate::functions::{access, providers};
 use crate::httpd::boundary::guard;
-use crate::httpd::hook::{Hook, MIDDLE, Order, register};
+use crate::httpd::hook::{FIRST_OF_ALL, Hook, MIDDLE, Order, register};
 use crate::httpd::log::{self, Level};
 use crate::httpd::pool::Pool;
 use crate::httpd::request::Request;
@@ -32,6 +32,7 @@ pub unsafe extern "C" fn on_register_hooks(pool: *mut ffi::apr_pool_t) {
         register(Hook::CheckConfig(on_check_config), MIDDLE);
         // Anywhere: the monitor needs nothing of other modules.
         register(Hook::PostConfig(on_post_config), MIDDLE);
+        register(Hook::ChildInit(on_child_begin), FIRST_OF_ALL);
         register(Hook::ChildInit(on_child_init), MIDDLE);
         // After mod_alias, so that `Alias /static` wins over `WSGIScriptAlias /`, and before the
         // modules that claim every URL of a server.
@@ -116,6 +117,17 @@ unsafe extern "C" fn on_post_config(
     })
 }
 
+/// Other modules start threads in their functions for the same hook, which come later.
+unsafe extern "C" fn on_child_begin(_: *mut ffi::apr_pool_t, _: *mut ffi::server_rec) {
+    guard((), || {
+        if let Some(site) = Site::current() {
+            // SAFETY: the process was just forked and this is its only thread (SAFETY.md, "Which hook
+            // runs where").
+            unsafe { site.embedded.set_environment() }
+        }
+    });
+}
+
 unsafe extern "C" fn on_child_init(pool: *mut ffi::apr_pool_t, server: *mut ffi::server_rec) {
     guard((), || {
         // SAFETY: the main server of the running configuration.
@@ -127,9 +139,6 @@ unsafe extern "C" fn on_child_init(pool: *mut ffi::apr_pool_t, server: *mut ffi:
         let Some(site) = Site::current() else {
             return;
         };
-        // SAFETY: a child has one thread until its hooks for the start have run (SAFETY.md, "Which
-        // hook runs where").
-        unsafe { site.embedded.set_environment() };
         if let Err(error) = site.embedded.preload(server) {
             log::server(server, Level::Error, error);
         }

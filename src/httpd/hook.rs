@@ -25,6 +25,12 @@ pub const MIDDLE: Order = Order {
     when: ffi::APR_HOOK_MIDDLE,
 };
 
+/// Before all others.
+pub const FIRST_OF_ALL: Order = Order {
+    when: ffi::APR_HOOK_REALLY_FIRST,
+    ..MIDDLE
+};
+
 /// A hook of httpd and our function for it.
 #[derive(Debug, Clone, Copy)]
 pub enum Hook {

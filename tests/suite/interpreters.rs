@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use wsgi_tests::apache::only_ours;
+use wsgi_tests::load::Load;
 use wsgi_tests::python::{self, Packages, Python};
 use wsgi_tests::{Builder, Mode, Server, process, wait};
 
@@ -249,6 +250,54 @@ fn interpreters_have_a_gil_each_where_python_can() {
     assert_eq!(a["switch_interval"], "0.005");
     assert_eq!(b["switch_interval"], "0.25");
     assert_eq!(server.log().lines_with("a GIL of its own").len(), 2);
+}
+
+#[test]
+fn interpreters_with_own_gils_serve_under_load_at_once() {
+    if only_ours("it offers them on 3.12 as well") {
+        return;
+    }
+    let Some(python) = python_with(|minor| minor >= 13) else {
+        return;
+    };
+    let builder = Server::builder(Mode::Daemon)
+        .daemon(&format!(
+            "threads=8 python-home={}",
+            python::venv(python, NOTHING).display()
+        ))
+        .directive("WSGIPerInterpreterGIL On");
+    let groups = ["a", "b", "c"];
+    let builder = groups.iter().fold(builder, |builder, group| {
+        builder.directive(&format!(
+            "WSGIScriptAlias /{group} @APPS@/environ/app.wsgi application-group={group}"
+        ))
+    });
+    let server = builder.start();
+    let load = groups.map(|group| Load::start(server.address(), &format!("/{group}"), 3));
+    load.iter().for_each(|load| load.wait_for_more(500));
+    for load in load {
+        assert_eq!(load.finish().failed, []);
+    }
+}
+
+#[test]
+fn a_free_threaded_python_is_refused_in_a_sentence() {
+    if only_ours("one Python is linked into it") {
+        return;
+    }
+    let disguise = "#!/bin/sh\nexec /usr/bin/python3 -c 'import sys\nsys.abiflags = \"t\"\n\
+                    code = sys.argv[2]\ndel sys.argv[1:3]\nexec(code)' \"$@\"\n";
+    let mut server = Server::builder(Mode::Daemon)
+        .file("free/bin/python", disguise)
+        .daemon("python-home=@ROOT@/free")
+        .start();
+    // The harness writes plain files, so the first attempts end before it is executable.
+    server.allow_log("process group 'app'");
+    server.expect_log("free-threaded build of Python");
+    let program = server.root().join("free/bin/python");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(program, executable).expect("the file is ours");
+    server.wait_for_log("free-threaded build of Python");
 }
 
 #[test]

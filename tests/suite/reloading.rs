@@ -81,6 +81,11 @@ in_both_modes! {
         assert_eq!(second.2, "first");
     }
 
+    fn the_recipe_for_a_virtual_environment_in_the_script_works(mode) {
+        let server = serving(mode, "activated").start();
+        assert_eq!(server.text("/"), "package path-file");
+    }
+
     fn applications_that_load_slowly_hold_up_nobody_else(mode) {
         if only_ours("a lock of the whole process is held while a script is loaded") {
             return;
@@ -106,6 +111,19 @@ in_both_modes! {
             }
         });
     }
+}
+
+#[test]
+fn the_recipe_that_watches_files_from_a_thread_replaces_its_daemon() {
+    let mut server = serving(Mode::Daemon, "monitored").start();
+    // The C module tells so at warning level.
+    server.allow_log("has died");
+    let first = server.text("/");
+    fs::write(server.app("monitored/watched.txt"), "changed").expect("writable");
+    wait::until("another process", || {
+        let answer = server.get("/");
+        (answer.status() == 200 && answer.text() != first).then_some(())
+    });
 }
 
 #[test]

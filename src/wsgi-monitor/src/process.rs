@@ -19,8 +19,10 @@ use wsgi_wire::launch::{DaemonConfig, GroupSpec, Message, MonitorConfig, PythonF
 use crate::config::GroupDescriptors;
 
 /// What the interpreter executes: it loads the gateway from its path, so `sys.path` is left alone,
-/// and never comes back.
+/// and never comes back. A free-threaded build would crash in a library of the stable ABI.
 const BOOTSTRAP: &str = "import importlib.util as u,sys;\
+    't' in sys.abiflags and sys.exit(sys.executable+' is a free-threaded build of Python, which \
+    mod_wsgi_rs cannot use: name another one with python-home or WSGIPythonHome');\
     s=u.spec_from_file_location(\"_wsgi_gateway\",sys.argv[1]);\
     m=u.module_from_spec(s);s.loader.exec_module(m);m.run_daemon()";
 

@@ -177,6 +177,12 @@ impl<'s> Control<'s> {
                     "graceful_signal",
                     &format!("{name}: finishing the running requests"),
                 ),
+                // What mod_wsgi's documentation has an application send itself to be replaced.
+                libc::SIGINT => self.stop(
+                    REPLACED_STATUS,
+                    "shutdown_signal",
+                    &format!("{name}: stopping, to be replaced"),
+                ),
                 _ => self.stop(ORDERLY, "shutdown_signal", &format!("{name}: stopping")),
             }
         }
