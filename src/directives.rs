@@ -407,6 +407,9 @@ fn set_daemon_process(place: &mut Place<'_>, arguments: &[u8]) -> Result<(), Dir
             let name = String::from_utf8_lossy(&options.name).into_owned();
             return Err(DirectiveError::DuplicateGroup { name });
         }
+        configuration
+            .without_effect
+            .extend(options.without_effect.iter().copied());
         configuration.groups.push(DaemonGroup {
             options,
             server: place.server,

@@ -56,6 +56,8 @@ pub struct DaemonOptions {
     pub socket_timeout: Option<Duration>,
     /// Applications may ask for the server's scoreboard.
     pub server_metrics: bool,
+    /// Options that stand without an effect, and what is done instead of each.
+    pub without_effect: Vec<(&'static str, &'static str)>,
 }
 
 impl DaemonOptions {
@@ -80,6 +82,7 @@ impl DaemonOptions {
             shutdown_timeout: Duration::from_secs(5),
             graceful_timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(15),
+            without_effect: Vec::new(),
             socket_timeout: None,
             server_metrics: false,
         }
@@ -102,6 +105,8 @@ enum Take {
     Directory(fn(&mut DaemonOptions, Vec<u8>)),
     /// On or Off.
     Flag(fn(&mut DaemonOptions, bool)),
+    /// Anything: mod_wsgi had the option once. How a log calls it, and what is done instead.
+    Retired(&'static str, &'static str),
     /// An option of mod_wsgi that this module does not have so far.
     NotSupported,
 }
@@ -190,6 +195,10 @@ pub const OPTIONS: &[OptionRow] = &[
         Take::Seconds(|o, v| o.connect_timeout = v)),
     row("socket-timeout", SECONDS, "Apache's Timeout", "Time Apache waits for bytes of a daemon; 0: Apache's Timeout",
         Take::Seconds(|o, v| o.socket_timeout = Some(v).filter(|time| !time.is_zero()))),
+    row("newrelic-config-file", "", "", "Without effect: the script itself starts the agent",
+        Take::Retired("WSGIDaemonProcess newrelic-config-file", "the script itself starts the agent")),
+    row("newrelic-environment", "", "", "Without effect: the script itself starts the agent",
+        Take::Retired("WSGIDaemonProcess newrelic-environment", "the script itself starts the agent")),
     later("supplementary-groups", "Further groups of the processes"),
     later("chroot", "Root directory of the processes"),
     later("stack-size", "Bytes of stack per thread"),
@@ -279,6 +288,7 @@ fn apply(row: &OptionRow, value: &[u8], options: &mut DaemonOptions) -> Result<(
                 flag::parse(DIRECTIVE, value).map_err(|_| invalid())?,
             );
         }
+        Take::Retired(shown, instead) => options.without_effect.push((shown, instead)),
         Take::NotSupported => {
             return Err(OptionError::NotSupported {
                 directive: DIRECTIVE.to_owned(),
@@ -425,12 +435,15 @@ mod tests {
     }
 
     #[test]
-    fn the_table_names_each_of_the_44_options_once() {
+    fn the_table_names_each_option_once() {
         let mut names: Vec<_> = OPTIONS.iter().map(|row| row.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!((names.len(), OPTIONS.len()), (44, 44));
-        assert_eq!(OPTIONS.iter().filter(|row| row.supported()).count(), 20);
+        assert_eq!(names.len(), OPTIONS.len());
+        let retired = |row: &&OptionRow| matches!(row.take, Take::Retired(..));
+        assert_eq!(OPTIONS.iter().filter(retired).count(), 2);
+        assert_eq!(names.len(), 44 + 2);
+        assert_eq!(OPTIONS.iter().filter(|row| row.supported()).count(), 20 + 2);
         for row in OPTIONS {
             assert!(!row.doc.is_empty(), "{}", row.name);
         }
