@@ -5,7 +5,7 @@ use std::process::Command;
 
 use wsgi_tests::apache::{apache, only_ours};
 use wsgi_tests::python::{self, Packages};
-use wsgi_tests::{Builder, Connection, Mode, Mpm, Request, Response, Server};
+use wsgi_tests::{Builder, Connection, Mode, Mpm, Request, Response, Server, curl};
 
 /// A server with the application at `/`, on a Python that has the packages.
 fn serving_with(mode: Mode, mpm: Mpm, packages: Packages, app: &str) -> Builder {
@@ -243,4 +243,62 @@ fn flask_works_on_every_python() {
             .start();
         assert_eq!(server.text("/"), "Flask at ", "{}", python.version);
     }
+}
+
+/// Django's documented way to let Apache ask its users, for a page that is not Django's.
+fn django_knows_the_users_of_other_pages(mode: Mode) {
+    let place = match mode {
+        Mode::Embedded => "",
+        Mode::Daemon => "process-group=app",
+    };
+    let mut server = serving_with(mode, Mpm::Event, python::DJANGO, "django_site")
+        .modules(&["authn_core", "auth_basic", "authz_user"])
+        .directive("Alias /page @ROOT@/htdocs/page\nAlias /staff @ROOT@/htdocs/page")
+        .directive(&format!(
+            "<LocationMatch ^/(page|staff)>\nAuthType Basic\nAuthName Django\n\
+             AuthBasicProvider wsgi\n\
+             WSGIAuthUserScript @APPS@/django_site/users.wsgi {place}\n\
+             WSGIAuthGroupScript @APPS@/django_site/users.wsgi {place}\n</LocationMatch>\n\
+             <Location /page>\nRequire valid-user\n</Location>\n\
+             <Location /staff>\nRequire wsgi-group staff\n</Location>"
+        ))
+        .file("htdocs/page", "the page\n")
+        .start();
+    for text in ["auth_basic:error", "authz_core:error", "not a member"] {
+        server.allow_log(text);
+    }
+    manage(&server, &["migrate", "--verbosity=0"]);
+    let users = "from django.contrib.auth.models import Group, User; \
+                 User.objects.create_user('eric', password='spam'); \
+                 User.objects.create_user('terry', password='eggs')\
+                 .groups.add(Group.objects.create(name='staff'))";
+    manage(&server, &["shell", "--command", users]);
+    let status = |path: &str, user: &str| {
+        let url = format!("http://{}{path}", server.address());
+        curl::fetch(&url, &["--user", user]).status
+    };
+    assert_eq!(server.get("/page").status(), 401);
+    for (path, user, expected) in [
+        ("/page", "eric:spam", 200),
+        ("/page", "eric:eggs", 401),
+        ("/page", "nobody:spam", 401),
+        ("/staff", "terry:eggs", 200),
+        ("/staff", "eric:spam", 401),
+    ] {
+        assert_eq!(status(path, user), expected, "{path} {user}");
+    }
+    assert_eq!(server.get("/admin/").status(), 302);
+}
+
+#[test]
+fn django_knows_the_users_of_other_pages_embedded() {
+    django_knows_the_users_of_other_pages(Mode::Embedded);
+}
+
+#[test]
+fn django_knows_the_users_of_other_pages_in_a_daemon() {
+    if only_ours("there functions run in Apache's own processes only") {
+        return;
+    }
+    django_knows_the_users_of_other_pages(Mode::Daemon);
 }

@@ -424,6 +424,29 @@ fn a_group_that_does_not_exist_is_found_by_configtest() {
 }
 
 #[test]
+fn a_virtual_hosts_group_decides_for_its_own_requests_only() {
+    if only_ours("process-group is our own option") {
+        return;
+    }
+    let mut server = Server::builder(Mode::Embedded)
+        .file("htdocs/page", "the page\n")
+        .directive(&format!(
+            "<VirtualHost *:*>\nServerName first\nDocumentRoot @ROOT@/htdocs\n\
+             WSGIDaemonProcess own\n</VirtualHost>\n\
+             <VirtualHost *:*>\nServerName second\nDocumentRoot @ROOT@/htdocs\n</VirtualHost>\n\
+             <Location />\nWSGIAccessScript {SCRIPT} process-group=own\n</Location>"
+        ))
+        .start();
+    server.expect_log("belongs to a virtual host of another ServerName");
+    let status = |host: &str| {
+        let url = format!("http://{}/page?true", server.address());
+        curl::fetch(&url, &["--header", &format!("Host: {host}")]).status
+    };
+    assert_eq!(status("first"), 200);
+    assert_eq!(status("second"), 500);
+}
+
+#[test]
 fn a_file_of_access_control_may_not_choose_a_process_group() {
     if only_ours("process-group is our own option") {
         return;
