@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use wsgi_tests::python;
-use wsgi_tests::{Builder, Mode, Request, Server};
+use wsgi_tests::{Builder, Mode, Request, Server, curl};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../httpd-conf/examples")
@@ -45,6 +45,7 @@ fn every_example_has_a_test() {
         "daemon.conf",
         "django.conf",
         "embedded.conf",
+        "users.conf",
         "venvs.conf",
         "vhosts.conf",
     ];
@@ -63,6 +64,32 @@ fn the_daemon_example_answers() {
     let server = with_example("daemon.conf", &[]).start();
     let text = says_hello(&server, "/hello");
     assert!(text.contains("process group:     hello"), "{text}");
+}
+
+#[test]
+fn the_example_of_users_answers_those_it_knows() {
+    let users = fs::read_to_string(examples().join("users.py")).expect("an example");
+    let mut server = with_example("users.conf", &[])
+        .modules(&["authn_core", "auth_basic", "authz_user"])
+        .file("srv/users.py", &users)
+        .start();
+    server.allow_log("auth_basic:error");
+    server.allow_log("authz_core:error");
+    let status = |path: &str, user: &str| {
+        let url = format!("http://{}{path}", server.address());
+        curl::fetch(&url, &["--user", user]).status
+    };
+    assert_eq!(server.get("/hello").status(), 401);
+    for (path, user, expected) in [
+        ("/hello", "eric:spam", 200),
+        ("/hello", "terry:eggs", 200),
+        ("/hello", "terry:spam", 401),
+        ("/hello", "nobody:spam", 401),
+        ("/hello/staff", "eric:spam", 200),
+        ("/hello/staff", "terry:eggs", 401),
+    ] {
+        assert_eq!(status(path, user), expected, "{path} {user}");
+    }
 }
 
 #[test]
