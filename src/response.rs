@@ -102,7 +102,9 @@ impl<'r> Response<'r> {
         {
             self.body = BodyRule::Sent;
         }
-        if self.rules.error_override && (400..600).contains(&head.status) {
+        // An ErrorDocument that is an application's may have the status it stands for.
+        let overrides = self.rules.error_override && !self.request.is_error_page();
+        if overrides && (400..600).contains(&head.status) {
             self.body = BodyRule::Overridden(head.status);
         }
         if matches!(head.status, 100..=199 | 204 | 304) {

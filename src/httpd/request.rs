@@ -102,6 +102,12 @@ impl<'r> Request<'r> {
         (!previous.is_null()).then(|| unsafe { Request::from_raw(previous) })
     }
 
+    /// Whether it was redirected from a request that failed, so that it answers as an ErrorDocument.
+    pub fn is_error_page(self) -> bool {
+        self.previous()
+            .is_some_and(|failed| field!(failed.raw, status) >= 400)
+    }
+
     strings! {
         /// The request line as the client sent it.
         request_line = the_request;

@@ -317,4 +317,23 @@ in_both_modes! {
         assert_eq!(head.header("Vary"), get.header("Vary"));
         assert_ne!(head.header("Content-Length"), Some("500"));
     }
+
+    fn a_client_that_resets_its_http_2_stream_ends_the_response_in_silence(mode) {
+        let mut server = serving(mode, "endless")
+            .modules(&["http2"])
+            .directive("Protocols h2c http/1.1")
+            .start();
+        if wsgi_tests::apache::compat().is_some() {
+            server.allow_log("");
+        }
+        let url = format!("http://127.0.0.1:{}/", server.address().port());
+        // curl ends the stream when it has had enough, and tells so by its status.
+        let status = std::process::Command::new("curl")
+            .args(["--silent", "--http2-prior-knowledge", "--max-time", "1", "--output", "/dev/null"])
+            .arg(&url)
+            .status()
+            .expect("curl is installed");
+        assert_eq!(status.code(), Some(28));
+        wait::until_true("the application is closed", || server.state("closed").exists());
+    }
 }

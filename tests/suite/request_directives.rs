@@ -214,3 +214,17 @@ fn the_passed_request_is_apaches_own() {
         .start();
     assert_eq!(server.text("/"), "a pool");
 }
+
+#[test]
+fn a_page_for_an_error_may_come_from_an_application_and_have_its_status() {
+    if only_ours("it overrides the page as well") {
+        return;
+    }
+    let server = serving(Mode::Daemon, "status")
+        .directive("WSGIErrorOverride On\nErrorDocument 404 /page?404+Really\nErrorDocument 503 /page?200+OK")
+        .start();
+    let response = server.get("/?404+Own");
+    assert_eq!((response.status(), response.text().as_str()), (404, "body"));
+    assert_eq!(response.header("X-Said"), Some("404 Really"));
+    assert_eq!(server.get("/?503+Own").status(), 200);
+}
