@@ -11,6 +11,7 @@
 #include <ap_regex.h>
 #include <mod_auth.h>
 #include <mpm_common.h>
+#include <scoreboard.h>
 #include <unixd.h>
 #include <util_filter.h>
 #include <apr_buckets.h>

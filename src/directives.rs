@@ -288,7 +288,8 @@ directives! {
     c"WSGIHandlerScript" Directory Raw functions::set_handler_script,
         c"Names a handler, for SetHandler, that a script's handle_request() is.";
     c"WSGIIgnoreActivity" FileInfo Raw refuse, c"Not yet supported.";
-    c"WSGIServerMetrics" Global Raw refuse, c"Not yet supported.";
+    c"WSGIServerMetrics" Global One telemetry::set_server_metrics,
+        c"Whether embedded applications may ask for the server's scoreboard.";
     c"WSGISlowRequests" Global One telemetry::set_slow_requests,
         c"Seconds after which a running request is reported as slow.";
     c"WSGISocketRotation" Global One set_socket_rotation,

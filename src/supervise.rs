@@ -149,6 +149,7 @@ impl Made {
             socket: self.socket.clone(),
             processes: self.planned.spec.gateway.processes,
             threads: options.threads,
+            server_metrics: options.server_metrics,
             connect_timeout: plan::or_a_day(options.connect_timeout),
             socket_timeout: options
                 .socket_timeout

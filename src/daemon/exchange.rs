@@ -12,9 +12,11 @@ use wsgi_unix::socket::{self, Wait};
 use wsgi_wire::Failure;
 use wsgi_wire::frame::{HEADER_BYTES, Header};
 use wsgi_wire::head::EncodedHead;
+use wsgi_wire::launch::Message;
 use wsgi_wire::to_child::{FileSegment, ToChild};
 use wsgi_wire::to_daemon::{
-    ToDaemonTag, append_body_data, append_body_end, append_body_failed, append_variable,
+    ToDaemonTag, append_body_data, append_body_end, append_body_failed, append_scoreboard,
+    append_variable,
 };
 use wsgi_wire::{WireError, frame};
 
@@ -24,6 +26,7 @@ use super::{DaemonError, Group};
 use crate::body::RequestBody;
 use crate::httpd::log;
 use crate::httpd::request::Request;
+use crate::httpd::scoreboard;
 use crate::httpd::status::Status;
 use crate::response::{Response, Rules};
 
@@ -150,7 +153,10 @@ impl<'x> Exchange<'x> {
                     self.client(|response| response.data(data, false))
                 }
                 Step::Message(message, descriptor) => {
-                    if matches!(message, ToChild::BodyWanted { .. }) {
+                    if matches!(
+                        message,
+                        ToChild::BodyWanted { .. } | ToChild::ScoreboardWanted
+                    ) {
                         wait = Wait::Yes;
                     }
                     self.message(message, descriptor, &connection, body)
@@ -271,6 +277,7 @@ impl<'x> Exchange<'x> {
             // A daemon must not reach the client of a request that others still decide about.
             _ if self.is_asking() => Next::Stop(self.out_of_order()),
             ToChild::BodyWanted { max } => self.send_body(connection, body, max),
+            ToChild::ScoreboardWanted => self.send_scoreboard(connection),
             ToChild::Interim(head) if !self.response.has_begun() && head.status < 200 => {
                 self.response.interim(&head);
                 Next::GoOn
@@ -311,6 +318,19 @@ impl<'x> Exchange<'x> {
             return Next::Stop(Outcome::Failed(DaemonError::Gateway(failure)));
         }
         self.client(|response| response.file(descriptor, segment.offset, count))
+    }
+
+    /// Answers one `ScoreboardWanted`; whether the group may have it is the configuration's to say,
+    /// not the daemon's.
+    fn send_scoreboard(&mut self, connection: &Connection) -> Next {
+        let allowed = self.group.server_metrics.then(scoreboard::read).flatten();
+        let encoded = allowed.map_or_else(Vec::new, |scoreboard| scoreboard.to_bytes());
+        self.out.clear();
+        append_scoreboard(&mut self.out, &encoded);
+        match socket::send_all(connection.as_fd(), &mut [IoSlice::new(&self.out)]) {
+            Ok(()) => Next::GoOn,
+            Err(error) => Next::Stop(self.lost(FrameError::Socket(error), connection.reused)),
+        }
     }
 
     /// Answers one `BodyWanted` with exactly one message.

@@ -39,6 +39,7 @@ pub struct Group {
     server: Server<'static>,
     socket: PathBuf,
     processes: u32,
+    server_metrics: bool,
     connect_timeout: Duration,
     socket_timeout: Duration,
     idle_limit: usize,
@@ -66,6 +67,8 @@ pub struct GroupParts {
     pub processes: u32,
     /// Threads of each process.
     pub threads: u32,
+    /// Its applications may ask for the server's scoreboard.
+    pub server_metrics: bool,
     /// How long a request may wait for a daemon to take it.
     pub connect_timeout: Duration,
     /// How long a daemon may be silent.
@@ -183,6 +186,7 @@ impl Group {
             server: parts.server,
             socket: parts.socket,
             processes: parts.processes,
+            server_metrics: parts.server_metrics,
             connect_timeout: parts.connect_timeout,
             socket_timeout: parts.socket_timeout,
             idle_limit,

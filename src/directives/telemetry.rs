@@ -29,3 +29,10 @@ pub fn set_options(place: &mut Place<'_>, arguments: &[u8]) -> Result<(), Direct
         Ok(())
     })
 }
+
+/// WSGIServerMetrics.
+pub fn set_server_metrics(place: &mut Place<'_>, value: &[u8]) -> Result<(), DirectiveError> {
+    let allowed = place.flag(value)?;
+    place.edit(|configuration| configuration.server_metrics = allowed);
+    Ok(())
+}

@@ -7,8 +7,9 @@ use std::ffi::{c_int, c_void};
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 
-use wsgi_abi::{Bytes, ProcessCalls, RequestCalls};
+use wsgi_abi::{Bytes, ProcessCalls, RequestCalls, TakeBytes};
 use wsgi_wire::Failure;
+use wsgi_wire::launch::Message;
 use wsgi_wire::response::ResponseHead;
 
 use super::EmbeddedError;
@@ -16,6 +17,7 @@ use crate::body::RequestBody;
 use crate::httpd::boundary::guard;
 use crate::httpd::log;
 use crate::httpd::request::Request;
+use crate::httpd::scoreboard;
 use crate::httpd::server::Server;
 use crate::httpd::status::Status;
 use crate::response::{Response, Rules};
@@ -226,7 +228,18 @@ pub fn process_calls(server: Server<'_>) -> ProcessCalls {
     ProcessCalls {
         context: server.as_ptr().cast(),
         log: on_process_log,
+        scoreboard: on_scoreboard,
     }
+}
+
+unsafe extern "C" fn on_scoreboard(_: *mut c_void, sink: *mut c_void, take: TakeBytes) {
+    guard((), || {
+        if let Some(scoreboard) = scoreboard::read() {
+            let bytes = scoreboard.to_bytes();
+            // SAFETY: the gateway's function, with the sink it came with; the bytes are lent.
+            unsafe { take(sink, Bytes::lend(&bytes)) }
+        }
+    });
 }
 
 unsafe extern "C" fn on_process_log(context: *mut c_void, level: u8, text: Bytes) {

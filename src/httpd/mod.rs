@@ -12,6 +12,7 @@ pub mod pool;
 pub mod provider;
 pub mod regex;
 pub mod request;
+pub mod scoreboard;
 pub mod server;
 pub mod status;
 pub mod table;

@@ -55,7 +55,7 @@ const SUPPORTED: &[&str] = &[
 const OURS: &[&str] = &["WSGIModuleReloading"];
 
 /// Directives of mod_wsgi that do not work yet, with right arguments.
-const NOT_YET: &[&str] = &["WSGIIgnoreActivity On", "WSGIServerMetrics On"];
+const NOT_YET: &[&str] = &["WSGIIgnoreActivity On"];
 
 /// Options of WSGIDaemonProcess that do not work yet, with right values.
 const OPTIONS_NOT_YET: &[&str] = &[

@@ -117,6 +117,35 @@ in_both_modes! {
         }
     }
 
+    fn the_scoreboard_is_given_where_the_configuration_allows_it(mode) {
+        let server = with_scoreboard(mode, "On");
+        let facts = facts_of(&server.text("/"));
+        let keys = "['current_time', 'processes', 'restart_time', 'running_generation', \
+                    'running_time', 'server_limit', 'thread_limit']";
+        assert_eq!(facts["keys"], keys);
+        let keys = "['generation', 'pid', 'process_num', 'quiescing', 'workers']";
+        assert_eq!(facts["process_keys"], keys);
+        let keys = "['access_count', 'bytes_served', 'client', 'generation', 'last_used', \
+                    'request', 'start_time', 'status', 'stop_time', 'thread_num', 'vhost']";
+        assert_eq!(facts["worker_keys"], keys);
+        assert_eq!(facts["places"], facts["limit"]);
+        let children: Vec<u32> = server.children().iter().map(|child| child.pid).collect();
+        for child in children {
+            let pids = &facts["pids"];
+            assert!(mode == Mode::Daemon || pids.contains(&child.to_string()), "{child}: {pids}");
+        }
+        assert!(number(&facts, "busy") >= 1.0, "{facts:?}");
+        assert_eq!(facts["times"], "True");
+        // Its request ends as any other.
+        assert_eq!(server.get("/").status(), 200);
+    }
+
+    fn the_scoreboard_is_for_nobody_else(mode) {
+        assert_eq!(with_scoreboard(mode, "Off").text("/"), "None");
+        let server = serving(mode, "scoreboard").start();
+        assert_eq!(server.text("/"), "None");
+    }
+
     fn a_service_is_told_of_starts_samples_and_the_end(mode) {
         let service = Service::new();
         let mut server = service.serving(mode, "hello", "interval=0.5").start();
@@ -171,6 +200,26 @@ in_both_modes! {
     }
 }
 
+fn with_scoreboard(mode: Mode, flag: &str) -> Server {
+    let builder = serving(mode, "scoreboard");
+    match mode {
+        Mode::Embedded => builder.directive(&format!("WSGIServerMetrics {flag}")),
+        Mode::Daemon => builder.daemon(&format!("processes=1 threads=4 server-metrics={flag}")),
+    }
+    .start()
+}
+
+#[test]
+fn only_the_thread_of_a_request_sees_the_scoreboard_from_a_daemon() {
+    if only_ours("its daemons share the memory of Apache") {
+        return;
+    }
+    let server = with_scoreboard(Mode::Daemon, "On");
+    assert_eq!(server.text("/?thread"), "None");
+    let server = with_scoreboard(Mode::Embedded, "On");
+    assert_ne!(server.text("/?thread"), "None");
+}
+
 #[test]
 fn a_service_that_is_not_there_disturbs_nobody() {
     let server = serving(Mode::Daemon, "hello")
@@ -185,6 +234,11 @@ fn wrong_arguments_are_named_with_their_directive() {
         return;
     }
     for (line, texts) in [
+        ("WSGIServerMetrics Maybe", ["WSGIServerMetrics", "'Maybe'"]),
+        (
+            "WSGIDaemonProcess a server-metrics=1",
+            ["server-metrics", "'1'"],
+        ),
         ("WSGISlowRequests soon", ["WSGISlowRequests", "'soon'"]),
         (
             "WSGITelemetryService udp:host",

@@ -10,7 +10,7 @@
 use std::ffi::{c_int, c_void};
 
 /// Raised with every change of a struct or function below.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// The function that gives the table: `extern "C" fn() -> *const GatewayTable`, never null, valid
 /// until the process ends.
@@ -74,6 +74,9 @@ pub struct GatewayTable {
     pub stop: unsafe extern "C" fn(),
 }
 
+/// Takes bytes that are lent for the call; `sink` is what the caller of the giving function passed.
+pub type TakeBytes = unsafe extern "C" fn(sink: *mut c_void, bytes: Bytes);
+
 /// What the gateway may call at any time until the process ends.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +85,8 @@ pub struct ProcessCalls {
     pub context: *mut c_void,
     /// Logs outside a request.
     pub log: LogFunction,
+    /// Gives the server's encoded `Scoreboard` to `take`, once; not at all if there is none.
+    pub scoreboard: unsafe extern "C" fn(context: *mut c_void, sink: *mut c_void, take: TakeBytes),
 }
 
 /// What the gateway may call while `serve` runs, one call at a time; also from a thread of the

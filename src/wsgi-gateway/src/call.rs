@@ -151,6 +151,11 @@ impl Call {
         }
     }
 
+    /// The server's encoded scoreboard; `None` when the request has ended or may not have it.
+    pub fn scoreboard(&self) -> Option<Vec<u8>> {
+        self.exchange.lock().as_ref()?.scoreboard()
+    }
+
     /// Logs a line in the request's context; false when the request has ended.
     pub fn log(&self, level: u8, text: &[u8]) -> bool {
         match &*self.exchange.lock() {

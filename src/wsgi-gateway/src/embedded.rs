@@ -23,6 +23,7 @@ use crate::exchange::{Exchange, Verdict};
 use crate::host::{Host, StartError, chain};
 use crate::log::ProcessLog;
 use crate::log::level;
+use crate::observe;
 use crate::python::{self, InitializeError};
 
 static TABLE: GatewayTable = GatewayTable {
@@ -98,6 +99,8 @@ unsafe fn started(config: Bytes, process: *const ProcessCalls) -> c_int {
     let log = ModuleLog(calls);
     // SAFETY: lent for this call.
     let config = unsafe { config.as_slice() };
+    let source = ModuleLog(calls);
+    observe::set_scoreboard_source(Box::new(move || source.scoreboard()));
     let log: ProcessLog = Arc::new(move |level, text| log.write(level, text));
     match begin(config, Arc::clone(&log)) {
         Ok(()) => 0,
@@ -105,6 +108,27 @@ unsafe fn started(config: Bytes, process: *const ProcessCalls) -> c_int {
             log(level::ERROR, chain(&error).as_bytes());
             -1
         }
+    }
+}
+
+unsafe extern "C" fn take_scoreboard(sink: *mut c_void, bytes: Bytes) {
+    boundary((), || {
+        // SAFETY: the sink is `scoreboard`'s, which waits for this call.
+        let taken = unsafe { &mut *sink.cast::<Option<Vec<u8>>>() };
+        // SAFETY: lent for this call.
+        *taken = Some(unsafe { bytes.as_slice() }.to_vec());
+    });
+}
+
+impl ModuleLog {
+    /// The server's encoded scoreboard.
+    fn scoreboard(&self) -> Option<Vec<u8>> {
+        let mut taken = None::<Vec<u8>>;
+        let sink: *mut c_void = (&raw mut taken).cast();
+        // SAFETY: the function and its context live until the process ends; the sink outlives the
+        // call and is of the type that `take_scoreboard` expects.
+        unsafe { (self.0.scoreboard)(self.0.context, sink, take_scoreboard) };
+        taken
     }
 }
 

@@ -250,6 +250,7 @@ def complete_module(module):
         "process_metrics",
         "request_data",
         "request_metrics",
+        "server_metrics",
         "shutdown_callbacks",
         "signal_callbacks",
         "start_recording_metrics",

@@ -50,6 +50,11 @@ pub trait Exchange: Send + Sync {
     /// functions only.
     fn variable(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
 
+    /// The server's encoded `Scoreboard`, if this process may have it.
+    fn scoreboard(&self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Writes text to the server's error log in the request's context, its lines as records that
     /// follow each other; `level` is Apache's number (`http_log.h`). What cannot be delivered is
     /// dropped.

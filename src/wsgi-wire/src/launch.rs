@@ -176,6 +176,8 @@ macro_rules! record {
     };
 }
 
+pub(crate) use record;
+
 mod interpreter;
 
 pub use interpreter::{InterpreterOptions, InterpreterRule, PythonFlags};

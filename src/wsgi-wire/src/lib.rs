@@ -21,6 +21,7 @@ pub mod function;
 pub mod head;
 pub mod launch;
 pub mod response;
+pub mod scoreboard;
 pub mod to_child;
 pub mod to_daemon;
 

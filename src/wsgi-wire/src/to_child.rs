@@ -38,6 +38,8 @@ tags! {
         Answer = 12, MAX_DATA;
         /// A function asks for a variable of the TLS connection, by its name.
         VariableWanted = 13, MAX_NAME;
+        /// The application asks for the server's scoreboard.
+        ScoreboardWanted = 14, 0;
     }
 }
 
@@ -70,6 +72,8 @@ pub enum ToChild<'a> {
     File(FileSegment),
     /// See [`ToChildTag::End`].
     End,
+    /// See [`ToChildTag::ScoreboardWanted`].
+    ScoreboardWanted,
     /// See [`ToChildTag::Failed`].
     Failed(Failure),
     /// See [`ToChildTag::Log`].
@@ -124,6 +128,7 @@ impl<'a> ToChild<'a> {
                 length: reader.u64("length")?,
             }),
             ToChildTag::End => ToChild::End,
+            ToChildTag::ScoreboardWanted => ToChild::ScoreboardWanted,
             ToChildTag::Failed => ToChild::Failed(Failure::try_from(reader.u8("failure")?)?),
             ToChildTag::Log => {
                 let level = reader.u8("level")?;
@@ -198,6 +203,11 @@ pub fn append_file(out: &mut Vec<u8>, segment: FileSegment) {
         out.put_u64(segment.offset);
         out.put_u64(segment.length);
     });
+}
+
+/// Appends a `ScoreboardWanted`.
+pub fn append_scoreboard_wanted(out: &mut Vec<u8>) {
+    frame::append_bytes(out, ToChildTag::ScoreboardWanted, &[]);
 }
 
 /// Appends an `End`.

@@ -20,6 +20,9 @@ tags! {
         BodyFailed = 4, 1;
         /// The answer to `VariableWanted`.
         Variable = 5, MAX_DATA;
+        /// A [`crate::scoreboard::Scoreboard`], or nothing where the group may not have it; the
+        /// answer to `ScoreboardWanted`.
+        Scoreboard = 6, MAX_HEAD;
     }
 }
 
@@ -58,6 +61,16 @@ pub fn decode_variable(payload: &[u8]) -> Result<Option<&[u8]>, WireError> {
             value: u64::from(other),
         }),
     }
+}
+
+/// Appends an encoded scoreboard, or nothing in place of one.
+pub fn append_scoreboard(out: &mut Vec<u8>, encoded: &[u8]) {
+    let fits = encoded.len() <= MAX_HEAD as usize;
+    frame::append_bytes(
+        out,
+        ToDaemonTag::Scoreboard,
+        if fits { encoded } else { &[] },
+    );
 }
 
 /// Decodes the payload of `BodyFailed`.

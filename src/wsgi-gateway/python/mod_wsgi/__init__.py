@@ -51,6 +51,10 @@ def process_metrics():
     return None
 
 
+def server_metrics():
+    return None
+
+
 def __getattr__(name):
     if name != "LogHandler":
         raise AttributeError(f"module 'mod_wsgi' has no attribute '{name}'")

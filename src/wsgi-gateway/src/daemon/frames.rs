@@ -299,9 +299,10 @@ fn receive_answer(connection: &Connection, buffer: &mut [u8]) -> Result<Answer, 
             connection.receive_exactly(&mut code)?;
             Ok(Answer::Failed(to_daemon::decode_body_failed(&code)?))
         }
-        ToDaemonTag::Request | ToDaemonTag::BodyData | ToDaemonTag::Variable => {
-            Err(ConnectionError::Unexpected(header.tag))
-        }
+        ToDaemonTag::Request
+        | ToDaemonTag::BodyData
+        | ToDaemonTag::Variable
+        | ToDaemonTag::Scoreboard => Err(ConnectionError::Unexpected(header.tag)),
     }
 }
 
@@ -315,6 +316,18 @@ fn receive_variable(connection: &Connection) -> Result<Option<Vec<u8>>, Connecti
     let mut payload = vec![0; header.length as usize];
     connection.receive_exactly(&mut payload)?;
     Ok(to_daemon::decode_variable(&payload)?.map(<[u8]>::to_vec))
+}
+
+fn receive_scoreboard(connection: &Connection) -> Result<Vec<u8>, ConnectionError> {
+    let mut header = [0; HEADER_BYTES];
+    connection.receive_exactly(&mut header)?;
+    let header = Header::<ToDaemonTag>::decode(&header)?;
+    if header.tag != ToDaemonTag::Scoreboard {
+        return Err(ConnectionError::Unexpected(header.tag));
+    }
+    let mut encoded = vec![0; header.length as usize];
+    connection.receive_exactly(&mut encoded)?;
+    Ok(encoded)
 }
 
 impl Exchange for FrameExchange {
@@ -395,6 +408,14 @@ impl Exchange for FrameExchange {
         let mut request = self.open()?;
         to_child::append_answer(&mut request.out, answers);
         Ok(())
+    }
+
+    fn scoreboard(&self) -> Option<Vec<u8>> {
+        let mut request = self.open().ok().filter(|request| request.started)?;
+        to_child::append_scoreboard_wanted(&mut request.out);
+        self.flush(&mut request).ok()?;
+        let answer = receive_scoreboard(request.connection.as_ref()?);
+        self.check(&mut request, answer).ok()
     }
 
     fn log(&self, level: u8, text: &[u8]) {

@@ -22,6 +22,10 @@ pub enum Value {
     Counts(Vec<u32>),
     /// One number per thread.
     Numbers(Vec<f64>),
+    /// A text.
+    Text(Vec<u8>),
+    /// Yes or no.
+    Truth(bool),
 }
 
 /// A field of a sample with its name and its number in telemetry records; 0: not there.

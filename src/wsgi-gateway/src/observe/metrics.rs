@@ -7,11 +7,17 @@ use pyo3::ffi;
 
 use super::fields::{self, Value};
 use super::sample::{self, Sample};
+use super::scoreboard;
 use super::{METRICS, PROCESS, watch, watched};
 use crate::python::{Arguments, Methods, Owned, Python, Raised, fence_function, keywords_method};
 
 /// The functions that the Python half gets.
-pub static FUNCTIONS: Methods<3> = Methods([
+pub static FUNCTIONS: Methods<4> = Methods([
+    keywords_method(
+        c"server_metrics",
+        server_metrics,
+        c"What every thread of Apache does, or None where that is not allowed.",
+    ),
     keywords_method(
         c"start_recording_metrics",
         start_recording_metrics,
@@ -43,6 +49,7 @@ macro_rules! function {
     };
 }
 
+function!(server_metrics, scoreboard::server_metrics);
 function!(start_recording_metrics, started);
 function!(request_metrics, of_requests);
 function!(process_metrics, of_process);
@@ -93,7 +100,11 @@ fn of_process<'p>(python: Python<'p>, arguments: Arguments<'p>) -> Result<Owned<
     Ok(metrics)
 }
 
-fn dict<'p>(python: Python<'p>, fields: Vec<(&'static str, Value)>) -> Result<Owned<'p>, Raised> {
+/// A dict of these fields.
+pub fn dict<'p>(
+    python: Python<'p>,
+    fields: Vec<(&'static str, Value)>,
+) -> Result<Owned<'p>, Raised> {
     let dict = Owned::dict(python)?;
     for (name, value) in fields {
         let value = object(python, value)?;
@@ -107,6 +118,8 @@ fn object<'p>(python: Python<'p>, value: Value) -> Result<Owned<'p>, Raised> {
         Value::None => Ok(Owned::none(python)),
         Value::Count(count) => Owned::int(python, count),
         Value::Number(number) => Owned::float(python, number),
+        Value::Text(text) => Owned::latin1(python, &text),
+        Value::Truth(truth) => Owned::bool(python, truth),
         Value::Counts(counts) => {
             let list = Owned::list(python)?;
             for count in counts {

@@ -6,6 +6,7 @@
 //! * [`events`] meets `events.py`; [`meter`] measures one request.
 //! * [`worker`] counts per thread, in the classes of [`phase`]; [`sample`] sums up for readers.
 //! * [`metrics`] are functions for applications; [`fields`] says what everything is called.
+//! * [`scoreboard`] shows what Apache does.
 //! * [`slow`] remembers slow requests, and [`telemetry`] reports to a service.
 
 mod events;
@@ -14,6 +15,7 @@ mod meter;
 mod metrics;
 mod phase;
 mod sample;
+mod scoreboard;
 mod slow;
 pub mod telemetry;
 mod worker;
@@ -33,6 +35,7 @@ use crate::wsgi::now;
 pub use events::{Attempts, exception, request_started, response_started, tell_of_end};
 pub use meter::Meter;
 use phase::Moments;
+pub use scoreboard::set_scoreboard_source;
 
 /// Somebody subscribed to events; `events.py` has the same number.
 pub const EVENTS: u8 = 1;

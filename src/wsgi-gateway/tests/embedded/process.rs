@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 
 use wsgi_abi::{
     ABI_VERSION, Bytes, GatewayTable, ProcessCalls, RequestCalls, TABLE_SYMBOL, TableFunction,
+    TakeBytes,
 };
 use wsgi_wire::launch::{EmbeddedConfig, GatewayConfig, List, Message};
 
@@ -170,6 +171,7 @@ impl Gateway {
         let process = ProcessCalls {
             context: ptr::null_mut(),
             log,
+            scoreboard: no_scoreboard,
         };
         // SAFETY: the bytes are lent, and the calls need nothing that could end.
         unsafe { (self.0.start)(Bytes::lend(&config.to_bytes()), &process) }
@@ -211,3 +213,5 @@ unsafe extern "C" fn log(_: *mut c_void, level: u8, text: Bytes) {
     let text = unsafe { text.as_slice() };
     eprintln!("[{level}] {}", String::from_utf8_lossy(text));
 }
+
+unsafe extern "C" fn no_scoreboard(_: *mut c_void, _: *mut c_void, _: TakeBytes) {}

@@ -201,7 +201,8 @@ impl Reporter {
         record.number(13, self.switch_interval);
         for (_, id, value) in fields::common(sample) {
             match value {
-                Value::None => {}
+                Value::None | Value::Truth(_) => {}
+                Value::Text(text) => record.text(id, &text),
                 Value::Count(count) => record.count(id, count),
                 Value::Number(number) => record.number(id, number),
                 // The time of each thread is told for as many as fit into a record.

@@ -398,6 +398,7 @@ fn owned(message: ToChild<'_>, passed: Option<OwnedFd>) -> Message {
             Message::Log(level, String::from_utf8_lossy(text).into_owned())
         }
         ToChild::VariableWanted(name) => Message::VariableWanted(name.to_vec()),
+        ToChild::ScoreboardWanted => panic!("no script here asks for the scoreboard"),
         ToChild::Answer(answers) => {
             Message::Answers(Returned::decode_all(answers).expect("answers"))
         }
