@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use wsgi_tests::apache::only_ours;
+use wsgi_tests::apache::{compat, only_ours};
 use wsgi_tests::load::Load;
 use wsgi_tests::python::{self, Packages, Python};
 use wsgi_tests::{Builder, Mode, Server, process, wait};
@@ -87,6 +87,19 @@ in_both_modes! {
 
     fn imports_leave_no_bytecode_behind_when_told_so(mode) {
         assert_eq!(facts(&with(mode, "WSGIDontWriteBytecode On"))["dont_write_bytecode"], "True");
+    }
+
+    fn a_directory_that_is_not_there_is_named_and_the_others_are_added(mode) {
+        let list = "/no/such/directory:/usr/share";
+        let builder = match mode {
+            Mode::Embedded => serving(mode, "interpreter").directive(&format!("WSGIPythonPath {list}")),
+            Mode::Daemon => serving(mode, "interpreter").daemon(&format!("python-path={list}")),
+        };
+        let mut server = started(builder);
+        if compat().is_none() {
+            server.expect_log("'/no/such/directory' on the module search path does not exist");
+        }
+        assert!(facts(&server)["path"].contains("'/usr/share'"));
     }
 
     fn the_switch_interval_is_the_directives(mode) {

@@ -214,6 +214,10 @@ pub struct ServerOptions {
     #[arg(long)]
     pub chunked_request: bool,
 
+    /// Load the application again when a module of it has changed
+    #[arg(long)]
+    pub reload_on_changes: bool,
+
     /// Keep running an application whose script has changed
     #[arg(long)]
     pub disable_reloading: bool,

@@ -64,6 +64,7 @@ pub fn httpd_conf(options: &ServerOptions, server: &Server) -> Result<String, Qu
         ),
         ("CHUNKED_REQUEST", flag(options.chunked_request)),
         ("RELOADING", flag(!options.disable_reloading)),
+        ("MODULE_RELOADING", flag(options.reload_on_changes)),
         ("PROCESSES", processes(options, server)?),
         ("SCRIPT_ALIAS", script_alias(options, server)?),
         ("SCRIPT_DIRECTORY", quoted_path(script_directory)?),

@@ -168,6 +168,13 @@ fn static_content_comes_before_the_application() {
 }
 
 #[test]
+fn modules_are_watched_on_request() {
+    assert_has(&conf(&[], &server()), &["WSGIModuleReloading Off"]);
+    let watched = conf(&["--reload-on-changes"], &server());
+    assert_has(&watched, &["WSGIModuleReloading On"]);
+}
+
+#[test]
 fn what_would_become_a_directive_is_refused() {
     let mut server = server();
     server.script = PathBuf::from("/srv/a\nUser root/app.wsgi");
