@@ -32,6 +32,7 @@ mod metrics;
 mod odd_configurations;
 mod protocols;
 mod pythons;
+mod recipes;
 mod redirection;
 mod regression;
 mod reloading;
