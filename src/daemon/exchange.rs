@@ -145,9 +145,7 @@ impl<'x> Exchange<'x> {
                     wait = Wait::Yes;
                     self.client(|response| response.flush())
                 }
-                Step::Data(_) if self.is_asking() => {
-                    return self.out_of_order();
-                }
+                Step::Data(_) if self.is_asking() => return self.out_of_order(),
                 Step::Data(data) => {
                     self.started = true;
                     self.client(|response| response.data(data, false))
