@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::apache::{apache, compat, module};
 use crate::server::Server;
 use crate::turn::Turn;
+use crate::validation;
 
 /// Where the application runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -358,7 +359,10 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
         if entry.file_type()?.is_dir() {
             copy_tree(&entry.path(), &target)?;
         } else {
-            fs::copy(entry.path(), target)?;
+            fs::copy(entry.path(), &target)?;
+            if validation::wanted() {
+                validation::wrap(&target)?;
+            }
         }
     }
     Ok(())

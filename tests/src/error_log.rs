@@ -84,7 +84,7 @@ impl ErrorLog {
         let all = self.text();
         let mut complaints: Vec<String> = all
             .lines()
-            .filter(|line| is_alarming(line) && !self.is_announced(line))
+            .filter(|line| is_alarming(line) && (is_verdict(line) || !self.is_announced(line)))
             .map(|line| format!("not announced in the error log: {line}"))
             .collect();
         for announced in self.announced.iter().filter(|a| a.required) {
@@ -121,6 +121,11 @@ fn is_alarming(line: &str) -> bool {
         }
         _ => !line.trim().is_empty(),
     }
+}
+
+/// Whether a line is of a traceback that begins or ends in `wsgiref.validate`, which no test expects.
+fn is_verdict(line: &str) -> bool {
+    line.contains("wsgiref/validate.py") && line.contains("in assert_")
 }
 
 /// The record after its bracketed fields.

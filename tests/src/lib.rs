@@ -14,6 +14,7 @@ pub mod process;
 pub mod python;
 pub mod server;
 pub mod turn;
+pub mod validation;
 pub mod wait;
 
 pub use client::{Connection, Request, Response};

@@ -10,4 +10,4 @@ def application(environ, start_response):
         return
     for size in (5, 6):
         yield b"<" + stream.read(size) + b">"
-    assert stream.read() == b""
+    assert stream.read(1) == b""

@@ -49,6 +49,6 @@ def application(environ, start_response):
     if query == "told":
         answer = "\n".join(json.dumps(event) for event in told)
         told.clear()
-    environ["wsgi.input"].read()
+    environ["wsgi.input"].read(-1)
     start_response("201 Made", [("Content-Type", "text/plain")])
     return iter([answer.encode(), b""])

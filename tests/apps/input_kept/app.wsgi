@@ -5,7 +5,7 @@ KEPT = []
 def application(environ, start_response):
     if KEPT:
         try:
-            answer = repr(KEPT[0].read())
+            answer = repr(KEPT[0].read(1))
         except Exception as error:
             answer = type(error).__name__
     else:

@@ -21,6 +21,6 @@ def application(environ, start_response):
         raise ValueError("counted as a server's error")
     else:
         status = f"{query} Asked For"
-        answer = [environ["wsgi.input"].read()]
+        answer = [environ["wsgi.input"].read(-1)]
     start_response(status, [("Content-Type", "text/plain")])
     return answer
