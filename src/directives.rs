@@ -7,6 +7,7 @@
 mod commands;
 mod functions;
 mod interpreters;
+mod mapping;
 mod request;
 mod telemetry;
 
@@ -14,15 +15,12 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null;
 
 use thiserror::Error;
-use wsgi_config::{OptionError, alias, daemon_options, flag, import_script};
+use wsgi_config::{OptionError, flag};
 
-use crate::config::{
-    Alias, ConfigStr, Configuration, DaemonGroup, DirectoryConfig, Import, ServerConfig,
-};
+use crate::config::{ConfigStr, Configuration, DirectoryConfig};
 use crate::ffi;
 use crate::httpd::boundary::guard;
 use crate::httpd::pool::Pool;
-use crate::httpd::regex::Regex;
 use crate::httpd::server::Server;
 use crate::httpd::{c_bytes, field};
 
@@ -183,19 +181,19 @@ macro_rules! directives {
 }
 
 directives! {
-    c"WSGIScriptAlias" Server Raw set_script_alias,
+    c"WSGIScriptAlias" Server Raw mapping::set_script_alias,
         c"Maps a URL prefix to a WSGI script or a directory of scripts.";
-    c"WSGIScriptAliasMatch" Server Raw set_script_alias_match,
+    c"WSGIScriptAliasMatch" Server Raw mapping::set_script_alias_match,
         c"Maps URLs that match a regular expression to WSGI scripts.";
-    c"WSGIDaemonProcess" Server Raw set_daemon_process,
+    c"WSGIDaemonProcess" Server Raw mapping::set_daemon_process,
         c"Defines a group of daemon processes and its options.";
-    c"WSGIProcessGroup" Directory One set_process_group,
+    c"WSGIProcessGroup" Directory One mapping::set_process_group,
         c"Selects the process group that runs the application.";
-    c"WSGIApplicationGroup" Directory One set_application_group,
+    c"WSGIApplicationGroup" Directory One mapping::set_application_group,
         c"Selects the interpreter that runs the application.";
-    c"WSGICallableObject" FileInfo One set_callable_object,
+    c"WSGICallableObject" FileInfo One mapping::set_callable_object,
         c"Names the callable object in the script.";
-    c"WSGIImportScript" Server Raw set_import_script,
+    c"WSGIImportScript" Server Raw mapping::set_import_script,
         c"Loads a script when the processes of a group start.";
     c"WSGIScriptReloading" FileInfo One set_script_reloading,
         c"Whether a script is loaded again when its file changes.";
@@ -337,129 +335,6 @@ fn set_socket_rotation(place: &mut Place<'_>, value: &[u8]) -> Result<(), Direct
         place,
         "children of the old configuration keep the sockets they know",
     );
-    Ok(())
-}
-
-fn set_script_alias(place: &mut Place<'_>, arguments: &[u8]) -> Result<(), DirectiveError> {
-    let script = alias::parse(place.directive, arguments)?;
-    add_alias(
-        place,
-        Alias {
-            script,
-            regex: None,
-        },
-    );
-    Ok(())
-}
-
-fn set_script_alias_match(place: &mut Place<'_>, arguments: &[u8]) -> Result<(), DirectiveError> {
-    let script = alias::parse(place.directive, arguments)?;
-    let Some(regex) = Regex::compile(place.pool, &script.url) else {
-        let source_text = String::from_utf8_lossy(&script.url).into_owned();
-        return Err(DirectiveError::Regex {
-            directive: place.directive(),
-            source_text,
-        });
-    };
-    add_alias(
-        place,
-        Alias {
-            script,
-            regex: Some(regex),
-        },
-    );
-    Ok(())
-}
-
-/// Keeps the alias, what it says about groups, and its script for loading at start if both groups
-/// are fixed.
-fn add_alias(place: &mut Place<'_>, alias: Alias) {
-    let alias: &'static Alias = place.pool.place(alias);
-    let options = &alias.script.options;
-    place.edit(|configuration| {
-        configuration.add_options(place.server, options);
-        if let (true, Some(process_group), Some(application_group)) = (
-            alias.script.preload(),
-            &options.process_group,
-            &options.application_group,
-        ) {
-            let callable = options.callable_object.as_deref();
-            configuration.imports.push(Import {
-                directive: place.directive,
-                script: alias.script.target.clone(),
-                process_group: process_group.clone(),
-                application_group: application_group.clone(),
-                callable: Some(callable.unwrap_or(b"application").to_vec()),
-                server: place.server,
-            });
-        }
-    });
-    ServerConfig::add_alias(place.server, alias);
-}
-
-fn set_daemon_process(place: &mut Place<'_>, arguments: &[u8]) -> Result<(), DirectiveError> {
-    let options = daemon_options::parse(arguments)?;
-    place.edit(|configuration| {
-        if configuration
-            .groups
-            .iter()
-            .any(|group| group.options.name == options.name)
-        {
-            let name = String::from_utf8_lossy(&options.name).into_owned();
-            return Err(DirectiveError::DuplicateGroup { name });
-        }
-        configuration
-            .without_effect
-            .extend(options.without_effect.iter().copied());
-        configuration.groups.push(DaemonGroup {
-            options,
-            server: place.server,
-        });
-        Ok(())
-    })
-}
-
-fn set_process_group(place: &mut Place<'_>, name: &[u8]) -> Result<(), DirectiveError> {
-    place.directory.process_group.set(place.string(name)?);
-    place.edit(|configuration| {
-        configuration
-            .process_group_uses
-            .push((place.server, name.to_vec()));
-    });
-    Ok(())
-}
-
-fn set_application_group(place: &mut Place<'_>, name: &[u8]) -> Result<(), DirectiveError> {
-    place.directory.application_group.set(place.string(name)?);
-    if name == b"%{GLOBAL}" || name.starts_with(b"%{ENV:") {
-        place.edit(|configuration| configuration.main_interpreter_uses.push(place.server));
-    }
-    Ok(())
-}
-
-fn set_callable_object(place: &mut Place<'_>, name: &[u8]) -> Result<(), DirectiveError> {
-    place.directory.callable_object.set(place.string(name)?);
-    Ok(())
-}
-
-fn set_import_script(place: &mut Place<'_>, arguments: &[u8]) -> Result<(), DirectiveError> {
-    let import = import_script::parse(arguments)?;
-    place.absolute(&import.script)?;
-    place.edit(|configuration| {
-        if import.application_group.is_empty() {
-            configuration
-                .main_interpreter_groups
-                .push(import.process_group.clone());
-        }
-        configuration.imports.push(Import {
-            directive: place.directive,
-            script: import.script,
-            process_group: import.process_group,
-            application_group: import.application_group,
-            callable: None,
-            server: place.server,
-        });
-    });
     Ok(())
 }
 
