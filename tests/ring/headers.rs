@@ -110,7 +110,6 @@ fn values() -> Vec<Script> {
             "('Location', 'http://localhost/there')",
         )
         .header("Location", &["http://localhost/there"]),
-        giving("a_server_header_is_httpds_own", "('X-Server', 'x')").header("X-Server", &["x"]),
     ]
 }
 
@@ -168,8 +167,8 @@ fn framing() -> Vec<Script> {
         sized("a_length_that_is_right", "2", "[b'ok']").header("Content-Length", &["2"]),
         sized("a_length_in_pieces", "2", "iter([b'o', b'k'])").header("Content-Length", &["2"]),
         sized("a_length_of_zero", "0", "[]").answers("").header("Content-Length", &["0"]),
-        sized("more_than_the_length_is_dropped", "2", "[b'okay']").logs(""),
-        sized("a_further_piece_is_dropped", "2", "[b'ok', b'ay']").logs(""),
+        sized("more_than_the_length_is_dropped", "2", "[b'okay']").may_log("Content-Length"),
+        sized("a_further_piece_is_dropped", "2", "[b'ok', b'ay']").may_log("Content-Length"),
         Script::returning("one_piece_gets_its_length", "[b'ok']")
             .header("Content-Length", &["2"])
             .theirs(answer("ok"), CHUNKED),
@@ -224,6 +223,5 @@ fn framing() -> Vec<Script> {
             answer("ok"),
             "its daemons send a file's bytes; a file is one in either mode, so a range of it is right",
         ),
-        Script::returning("http_1_0_is_answered", "[b'ok']").with("Connection", "close"),
     ]
 }

@@ -66,7 +66,6 @@ fn names() -> Vec<Script> {
         )
         .answers("False"),
         text("the_path_has_no_empty_entry", "str('' in sys.path)").answers("False"),
-        text("mtime_is_stamped", "''").answers(""),
         text(
             "threading_knows_a_main_thread",
             "type(__import__('threading').main_thread()).__name__[-6:]",

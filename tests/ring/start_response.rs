@@ -111,7 +111,10 @@ fn refused() -> Vec<Script> {
         given("a_value_that_is_none", "'200 OK', [('a', None)]").fails("TypeError"),
         given("an_empty_name", "'200 OK', [('', 'b')]").fails("ValueError"),
         given("a_name_with_a_space", "'200 OK', [('a b', 'c')]").fails("ValueError"),
-        given("a_name_with_a_line_end", "'200 OK', [('a\\n', 'c')]").fails("ValueError"),
+        // The message shows the name, whose second line is a record of its own.
+        given("a_name_with_a_line_end", "'200 OK', [('a\\n', 'c')]")
+            .fails("ValueError")
+            .may_log("] '"),
         given("a_name_beyond_latin_1", "'200 OK', [('\\u2603', 'c')]").fails("Error"),
         given("a_value_with_a_line_feed", "'200 OK', [('a', 'b\\nc')]").fails("ValueError"),
         given("a_value_with_a_carriage_return", "'200 OK', [('a', 'b\\rc')]").fails("ValueError"),
@@ -195,7 +198,7 @@ fn writes() -> Vec<Script> {
             "write = start_response('200 OK', \
              [('Content-Length', '2')])\nwrite(b'okay')\nreturn []",
         )
-        .logs(""),
+        .may_log("Content-Length"),
         body(
             "write_in_the_thread_of_another",
             "import threading\nwrite = start_response('200 OK', \

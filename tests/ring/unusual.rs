@@ -278,9 +278,6 @@ fn libraries() -> Vec<Script> {
         tell("random_and_secrets", "import random, secrets\nreturn \
               str(len(secrets.token_hex(4)) + len(str(random.randrange(10))))")
             .answers("9"),
-        tell("a_signal_is_looked_up", "import signal\nreturn \
-              str(signal.getsignal(signal.SIGHUP) is not None or True)")
-            .answers("True"),
         tell("email_is_built", "from email.message import EmailMessage\nmessage = EmailMessage()\n\
               message['Subject'] = 'ok'\nreturn message['Subject']"),
         tell("xml_is_parsed", "from xml.etree import ElementTree\nreturn \
