@@ -12,6 +12,7 @@ mod script;
 mod callables;
 mod daemon_options;
 mod environ;
+mod environ_rows;
 mod file_wrapper;
 mod headers;
 mod input;
