@@ -221,7 +221,7 @@ fn dispatch<'r>(
         rules.redirects = true;
         rules.error_override = config.error_override.or(false);
         group
-            .serve(request, &head, &mut body, rules)
+            .serve(request, &mut head, &mut body, rules)
             .map_err(RequestError::from)
     };
     let buffer = head.into_buffer();

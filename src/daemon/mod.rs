@@ -20,7 +20,7 @@ use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use thiserror::Error;
 use wsgi_unix::hints::HintPage;
-use wsgi_wire::head::EncodedHead;
+use wsgi_wire::head::{Attempts, EncodedHead};
 use wsgi_wire::{Blame, Failure, WireError};
 
 use crate::body::{Declared, RequestBody};
@@ -210,7 +210,7 @@ impl Group {
     pub fn serve(
         &self,
         request: Request<'_>,
-        head: &EncodedHead,
+        head: &mut EncodedHead,
         body: &mut RequestBody<'_>,
         rules: Rules,
     ) -> Result<Status, DaemonError> {
@@ -219,7 +219,11 @@ impl Group {
     }
 
     /// Lets a daemon of the group call functions: gives their encoded answers.
-    pub fn ask(&self, request: Request<'_>, head: &EncodedHead) -> Result<Vec<u8>, DaemonError> {
+    pub fn ask(
+        &self,
+        request: Request<'_>,
+        head: &mut EncodedHead,
+    ) -> Result<Vec<u8>, DaemonError> {
         let mut body = RequestBody::open(request, Declared::Nothing);
         let (_, answers) = self.converse(request, Purpose::Answers, head, &mut body)?;
         Ok(answers)
@@ -229,14 +233,20 @@ impl Group {
         &self,
         request: Request<'_>,
         purpose: Purpose,
-        head: &EncodedHead,
+        head: &mut EncodedHead,
         body: &mut RequestBody<'_>,
     ) -> Result<(Status, Vec<u8>), DaemonError> {
         let deadline = Instant::now() + self.connect_timeout;
         let mut lost = 0;
         let mut turned_away = 0;
         let mut queue = false;
+        let mut made = 0u16;
         loop {
+            made = made.saturating_add(1);
+            head.set_attempts(Attempts {
+                made,
+                turned_away: u16::try_from(turned_away).unwrap_or(u16::MAX),
+            });
             let connection = self.connection(queue, deadline)?;
             let mut exchange = Exchange::new(self, request, purpose, connection);
             match exchange.run(head, body) {

@@ -212,7 +212,7 @@ impl<'r> Place<'r> {
                 });
             }
             head.set_queue_start(wsgi_unix::clock::micros_since_epoch());
-            found.ask(self.request, &head)?
+            found.ask(self.request, &mut head)?
         };
         Answer::decode_all(&answers).map_err(|source| FunctionError::Answer {
             directive,

@@ -96,6 +96,19 @@ in_both_modes! {
         assert_eq!(ids.len(), 1);
     }
 
+    fn a_request_tells_how_often_it_was_offered(mode) {
+        let server = serving(mode, "events").start();
+        let events = events_of(&server, &Request::get("/?x"));
+        let made = f64::from(u8::from(mode == Mode::Daemon));
+        assert_eq!(events[0].number("daemon_connects"), made);
+        assert_eq!(events[0].number("daemon_restarts"), 0.0);
+        server.edit_app("events/app.wsgi", "201 Made", "201 Remade");
+        let events = told(&server);
+        let last = events.iter().rfind(|event| event.name == "request_started");
+        let last = last.expect("the question itself is told of");
+        assert_eq!(last.number("daemon_restarts"), made);
+    }
+
     fn the_end_of_a_request_tells_what_it_cost(mode) {
         let server = serving(mode, "events").start();
         let events = events_of(&server, &Request::post("/?cost", "nine byte"));

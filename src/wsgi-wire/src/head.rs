@@ -43,6 +43,15 @@ pub enum Value<'a> {
     None,
 }
 
+/// How often a child offered a request to daemons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attempts {
+    /// Times it was offered, this one included.
+    pub made: u16,
+    /// Times a process that was about to be replaced turned it away.
+    pub turned_away: u16,
+}
+
 /// A decoded request head that borrows the message's bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestHead<'a> {
@@ -52,6 +61,8 @@ pub struct RequestHead<'a> {
     pub request_start: u64,
     /// When the child began to look for a daemon, microseconds since 1970; 0 when embedded.
     pub queue_start: u64,
+    /// How the child got at this process; nothing when embedded.
+    pub attempts: Attempts,
     /// The script's absolute path.
     pub script: &'a [u8],
     /// The application group's name; empty for the main interpreter.
@@ -81,6 +92,10 @@ impl<'a> RequestHead<'a> {
         let length = reader.u64("body length")?;
         let request_start = reader.u64("request start")?;
         let queue_start = reader.u64("queue start")?;
+        let attempts = Attempts {
+            made: reader.u16("attempts")?,
+            turned_away: reader.u16("attempts turned away")?,
+        };
         let script = reader.short_bytes("script")?;
         let application_group = reader.short_bytes("application group")?;
         let callable = reader.short_bytes("callable")?;
@@ -109,6 +124,7 @@ impl<'a> RequestHead<'a> {
             flags,
             request_start,
             queue_start,
+            attempts,
             script,
             application_group,
             callable,
@@ -175,6 +191,7 @@ pub struct Target<'a> {
 const BODY_KIND_AT: usize = 2;
 const BODY_LENGTH_AT: usize = 3;
 const QUEUE_START_AT: usize = 19;
+const ATTEMPTS_AT: usize = 27;
 
 /// Encodes a request head into one buffer, without moving what was written.
 #[derive(Debug)]
@@ -210,6 +227,7 @@ impl HeadBuilder {
         buffer.put_u64(0);
         buffer.put_u64(target.request_start);
         buffer.put_u64(0);
+        buffer.put_u32(0);
         buffer.put_short_bytes(target.script);
         buffer.put_short_bytes(target.application_group);
         buffer.put_short_bytes(target.callable);
@@ -293,6 +311,13 @@ impl EncodedHead {
         self.0[QUEUE_START_AT..QUEUE_START_AT + 8].copy_from_slice(&micros.to_le_bytes());
     }
 
+    /// Stamps how often the request was offered to daemons, before each offer.
+    pub fn set_attempts(&mut self, attempts: Attempts) {
+        let place = &mut self.0[ATTEMPTS_AT..ATTEMPTS_AT + 4];
+        place[..2].copy_from_slice(&attempts.made.to_le_bytes());
+        place[2..].copy_from_slice(&attempts.turned_away.to_le_bytes());
+    }
+
     /// Gives the buffer back for the next request.
     pub fn into_buffer(self) -> Vec<u8> {
         self.0
@@ -322,7 +347,13 @@ mod tests {
         builder.latin1_with_key(b"HTTP_HOST".iter().copied(), b"x");
         let mut encoded = builder.finish(Body::Inline(b"body"));
         encoded.set_queue_start(9);
+        let attempts = Attempts {
+            made: 3,
+            turned_away: 2,
+        };
+        encoded.set_attempts(attempts);
         let head = RequestHead::decode(encoded.as_bytes()).unwrap();
+        assert_eq!(head.attempts, attempts);
         assert_eq!(
             (head.flags, head.request_start, head.queue_start),
             (flag::HTTPS, 5, 9)

@@ -6,6 +6,8 @@
 use pyo3::ffi;
 
 use super::{Meter, Observation, Summary, watch};
+use wsgi_wire::head::Attempts;
+
 use crate::interpreters::Interpreter;
 use crate::log;
 use crate::python::{
@@ -77,15 +79,6 @@ fn kept<'p>(python: Python<'p>, arguments: Arguments<'p>) -> Result<Owned<'p>, R
     Ok(Owned::none(python))
 }
 
-/// How the child got at this process: connections it made, and processes that turned it away.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Attempts {
-    /// Connections.
-    pub connects: u8,
-    /// Processes about to be replaced.
-    pub restarts: u8,
-}
-
 /// Makes the request's record and tells of its start; gives what is to be called.
 pub fn request_started<'p>(
     python: Python<'p>,
@@ -97,8 +90,8 @@ pub fn request_started<'p>(
     let arguments = vec![
         environ.to_owned(python),
         application.to_owned(python),
-        Owned::int(python, attempts.connects.into())?,
-        Owned::int(python, attempts.restarts.into())?,
+        Owned::int(python, attempts.made.into())?,
+        Owned::int(python, attempts.turned_away.into())?,
     ];
     let started = interpreter.objects.request_started.object(python);
     started.call(python, arguments)

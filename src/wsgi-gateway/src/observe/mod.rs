@@ -32,7 +32,7 @@ use crate::call::Call;
 use crate::python::{self, Lent, Object, Owned, Python, Stored, Waits};
 use crate::wsgi::now;
 
-pub use events::{Attempts, exception, request_started, response_started, tell_of_end};
+pub use events::{exception, request_started, response_started, tell_of_end};
 pub use meter::Meter;
 use phase::Moments;
 pub use scoreboard::set_scoreboard_source;

@@ -179,17 +179,12 @@ fn attend(
     let application = if observe::watched() & observe::RECORDS == 0 {
         Ok(application)
     } else {
-        // Attempts that met no thread or a process about to be replaced left no trace in the head.
-        let attempts = observe::Attempts {
-            connects: u8::from(request.daemon_start != 0),
-            restarts: 0,
-        };
         observe::request_started(
             python,
             request.interpreter,
             &environ,
             &application,
-            attempts,
+            request.head.attempts,
         )
     };
     let result =
