@@ -166,7 +166,11 @@ in_both_modes! {
                 server.stop();
                 let none = || process::of_server(0, server.root()).is_empty();
                 wait::until_true("no process is left", none);
-                assert_eq!(server.state("cleaned").exists(), runs, "{directive} {group}");
+                let cleaned = || server.state("cleaned").exists();
+                if runs {
+                    wait::until_true("the exit function has run", cleaned);
+                }
+                assert_eq!(cleaned(), runs, "{directive} {group}");
             }
         }
     }
