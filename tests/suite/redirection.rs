@@ -158,3 +158,15 @@ fn headers_of_the_first_response_are_dropped_but_for_its_challenges() {
     assert_eq!(response.header("X-Own"), None);
     assert_eq!(response.header("Set-Cookie"), None);
 }
+
+#[test]
+fn a_failure_behind_a_local_location_is_an_error_of_the_application() {
+    if only_ours("the other path has answered by then") {
+        return;
+    }
+    let mut server = Server::builder(Mode::Daemon)
+        .app("/", "moved_fails")
+        .start();
+    server.expect_traceback("LookupError: lost on the way");
+    assert_eq!(server.get("/").status(), 500);
+}

@@ -69,7 +69,7 @@ failures! {
     /// The script has no such callable object.
     CallableMissing = 4, 500, Application;
     /// The application failed after the response had begun: the client must not take it for whole.
-    Incomplete = 5, 502, Application;
+    Incomplete = 5, 500, Application;
     /// The client closed the connection.
     ClientGone = 6, 400, Client;
     /// The client sent its request body too slowly (RFC 9110 §15.5.9).

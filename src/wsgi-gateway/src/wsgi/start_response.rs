@@ -226,7 +226,8 @@ fn checked_str<'o>(python: Python<'_>, part: &'o Object) -> Result<&'o Object, R
 }
 
 fn check_header(python: Python<'_>, name: &[u8], value: &[u8]) -> Result<(), Raised> {
-    let shown = String::from_utf8_lossy(name);
+    // A line break in a name must not break the line of the log.
+    let shown = name.escape_ascii();
     let message = if name.is_empty() {
         String::from("header name is empty")
     } else if name.len() > usize::from(u16::MAX) {
