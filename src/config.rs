@@ -80,6 +80,8 @@ directory_config! {
     module_reloading: bool,
     /// WSGIChunkedRequest; Off by default.
     chunked_request: bool,
+    /// WSGIIgnoreActivity; Off by default.
+    ignore_activity: bool,
     /// WSGIPassAuthorization; Off by default.
     pass_authorization: bool,
     /// WSGIErrorOverride; Off by default.

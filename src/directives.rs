@@ -2,7 +2,7 @@
 //!
 //! Runs in the parent's main thread while the configuration is read (`.htaccess`: in a child's
 //! request thread). A row says where the directive may stand, how its arguments are split and which
-//! setter takes them; `httpd -L` prints the same rows. A directive that does not work yet is refused.
+//! setter takes them; `httpd -L` prints the same rows.
 
 mod commands;
 mod functions;
@@ -74,8 +74,6 @@ struct Row {
 /// Why a directive was refused: the sentence that stops httpd.
 #[derive(Debug, Error)]
 enum DirectiveError {
-    #[error("{0} is not yet supported by mod_wsgi_rs")]
-    NotYetSupported(String),
     #[error(transparent)]
     Arguments(#[from] OptionError),
     #[error("{directive}: the regular expression '{source_text}' could not be compiled")]
@@ -285,7 +283,8 @@ directives! {
         c"Without effect: Require lines are combined by mod_authz_core.";
     c"WSGIHandlerScript" Directory Raw functions::set_handler_script,
         c"Names a handler, for SetHandler, that a script's handle_request() is.";
-    c"WSGIIgnoreActivity" FileInfo Raw refuse, c"Not yet supported.";
+    c"WSGIIgnoreActivity" FileInfo One request::set_ignore_activity,
+        c"Whether requests leave inactivity-timeout of their daemon running.";
     c"WSGIServerMetrics" Global One telemetry::set_server_metrics,
         c"Whether embedded applications may ask for the server's scoreboard.";
     c"WSGISlowRequests" Global One telemetry::set_slow_requests,
@@ -296,10 +295,6 @@ directives! {
         c"What reports of slow requests include.";
     c"WSGITelemetryService" Global Raw telemetry::set_service,
         c"The socket that every process reports its metrics to.";
-}
-
-fn refuse(place: &mut Place<'_>, _: &[u8]) -> Result<(), DirectiveError> {
-    Err(DirectiveError::NotYetSupported(place.directive()))
 }
 
 /// Takes a directive whose purpose is met without it; the configuration is told so once.

@@ -159,6 +159,7 @@ fn answer(request: Request<'_>, target: Target) -> Result<Status, RequestError> 
     let options = environ::Options {
         reloading,
         module_reloading: config.module_reloading.or(false),
+        ignore_activity: config.ignore_activity.or(false),
         pass_authorization,
         map_head: maps_head(request, &config),
         front: proxy::resolve(request, &config),

@@ -19,6 +19,8 @@ pub struct Options<'r> {
     pub reloading: bool,
     /// WSGIModuleReloading.
     pub module_reloading: bool,
+    /// WSGIIgnoreActivity.
+    pub ignore_activity: bool,
     /// WSGIPassAuthorization, or CGIPassAuth.
     pub pass_authorization: bool,
     /// The application sees HEAD as GET.
@@ -66,16 +68,21 @@ fn target<'s>(
         (options.reloading, flag::RELOADING),
         (options.module_reloading, flag::MODULES),
         (https, flag::HTTPS),
+        (options.ignore_activity, flag::IGNORE_ACTIVITY),
     ];
-    let flags = flags.iter().filter(|(set, _)| *set);
-    let flags = flags.fold(0, |flags, (_, flag)| flags | flag);
     Target {
-        flags,
+        flags: combined(&flags),
         request_start: request.start(),
         script: selection.script,
         application_group: &selection.application_group,
         callable: &selection.callable,
     }
+}
+
+/// The flags that are set.
+fn combined(flags: &[(bool, u16)]) -> u16 {
+    let set = flags.iter().filter(|(set, _)| *set);
+    set.fold(0, |flags, (_, flag)| flags | flag)
 }
 
 fn add_all(
@@ -106,6 +113,8 @@ pub struct Decision<'d> {
     pub application_group: &'d [u8],
     /// WSGIScriptReloading.
     pub reloading: bool,
+    /// WSGIIgnoreActivity.
+    pub ignore_activity: bool,
 }
 
 /// What an access or authentication function learns of a request: what the client sent, but for its
@@ -119,16 +128,18 @@ pub fn build_for_decision(
     let options = Options {
         reloading: decision.reloading,
         module_reloading: false,
+        ignore_activity: decision.ignore_activity,
         pass_authorization: false,
         map_head: false,
         front: None,
     };
+    let flags = [
+        (options.reloading, flag::RELOADING),
+        (options.ignore_activity, flag::IGNORE_ACTIVITY),
+        (request.is_tls(), flag::HTTPS),
+    ];
     let target = Target {
-        flags: if options.reloading {
-            flag::RELOADING
-        } else {
-            0
-        } | if request.is_tls() { flag::HTTPS } else { 0 },
+        flags: combined(&flags),
         request_start: request.start(),
         script: decision.script,
         application_group: decision.application_group,

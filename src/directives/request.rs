@@ -23,6 +23,7 @@ macro_rules! switches {
 switches! {
     set_enable_sendfile = enable_sendfile;
     set_error_override = error_override;
+    set_ignore_activity = ignore_activity;
     set_pass_apache_request = pass_apache_request;
 }
 

@@ -265,13 +265,15 @@ fn ask_one<'r>(
     name: &'static str,
     arguments: &[&[u8]],
 ) -> Result<Answer, FunctionError> {
+    let config = DirectoryConfig::of(place.request);
     let head = crate::environ::build_for_decision(
         place.request,
         &crate::environ::Decision {
             script: &place.site.script.path,
             process_group: &place.process_group,
             application_group: &place.application_group,
-            reloading: DirectoryConfig::of(place.request).script_reloading.or(true),
+            reloading: config.script_reloading.or(true),
+            ignore_activity: config.ignore_activity.or(false),
         },
         name.as_bytes(),
         arguments,

@@ -263,6 +263,7 @@ fn planned(
         lang: options.lang.clone(),
         locale: options.locale.clone(),
         startup_timeout: options.startup_timeout,
+        inactivity_timeout: options.inactivity_timeout,
         shutdown_timeout: options.shutdown_timeout,
         graceful_timeout: options.graceful_timeout,
         socket: Vec::new(),

@@ -10,6 +10,7 @@ const SUPPORTED: &[&str] = &[
     "WSGIVerboseDebugging",
     "WSGIPassApacheRequest",
     "WSGIErrorOverride",
+    "WSGIIgnoreActivity",
     "WSGIMapHEADToGET",
     "WSGITrustedProxyHeaders",
     "WSGITrustedProxies",
@@ -54,9 +55,6 @@ const SUPPORTED: &[&str] = &[
 /// Directives that mod_wsgi has not.
 const OURS: &[&str] = &["WSGIModuleReloading"];
 
-/// Directives of mod_wsgi that do not work yet, with right arguments.
-const NOT_YET: &[&str] = &["WSGIIgnoreActivity On"];
-
 /// Options of WSGIDaemonProcess that do not work yet, with right values.
 const OPTIONS_NOT_YET: &[&str] = &[
     "supplementary-groups=users",
@@ -65,7 +63,6 @@ const OPTIONS_NOT_YET: &[&str] = &[
     "maximum-requests=100",
     "eviction-timeout=5",
     "deadlock-timeout=300",
-    "inactivity-timeout=60",
     "request-timeout=60",
     "interrupt-timeout=5",
     "restart-interval=60",
@@ -127,6 +124,12 @@ const WRONG: &[(&str, &str)] = &[
         "WSGIDaemonProcess a startup-timeout=soon",
         "startup-timeout",
     ),
+    (
+        "WSGIDaemonProcess a inactivity-timeout=-1",
+        "inactivity-timeout",
+    ),
+    ("WSGIIgnoreActivity", "WSGIIgnoreActivity"),
+    ("WSGIIgnoreActivity maybe", "WSGIIgnoreActivity"),
     (
         "WSGIDaemonProcess a shutdown-timeout=-1",
         "shutdown-timeout",
@@ -222,16 +225,6 @@ fn what_does_not_work_yet_is_refused_and_says_so() {
         return;
     }
     let mut lines: Vec<(String, &str)> = Vec::new();
-    for line in NOT_YET {
-        let name = line.split(' ').next().unwrap_or_default();
-        // Those that decide who may enter stand in places only.
-        let access = ["Access", "Auth"].iter().any(|part| name.contains(part));
-        let line = match access || name == "WSGIGroupAuthoritative" {
-            true => format!("<Directory />\n{line}\n</Directory>"),
-            false => (*line).to_owned(),
-        };
-        lines.push((line, name));
-    }
     for option in OPTIONS_NOT_YET {
         let name = option.split('=').next().unwrap_or_default();
         lines.push((format!("WSGIDaemonProcess a {option}"), name));
@@ -276,8 +269,7 @@ fn every_directive_is_listed_with_a_line_about_it() {
     let names = SUPPORTED
         .iter()
         .chain(if compat().is_none() { OURS } else { &[] })
-        .copied()
-        .chain(NOT_YET.iter().filter_map(|line| line.split(' ').next()));
+        .copied();
     for name in names {
         let Some((_, rest)) = page.split_once(name) else {
             panic!("{name} is not listed");
@@ -295,7 +287,8 @@ fn arguments_are_taken_in_every_spelling_that_httpd_allows() {
         "WSGIChunkedRequest oN",
         "WSGIDaemonProcess \"a b\" display-name=\"two words\"",
         "WSGIDaemonProcess a umask=022 home=/ listen-backlog=10 startup-timeout=5",
-        "WSGIDaemonProcess a graceful-timeout=5 connect-timeout=5 socket-timeout=5",
+        "WSGIDaemonProcess a graceful-timeout=5 connect-timeout=5 socket-timeout=5 inactivity-timeout=60",
+        "WSGIIgnoreActivity oN",
         "WSGIDaemonProcess a user=#33 group=#33 shutdown-timeout=0",
         "WSGIProcessGroup %{GLOBAL}\nWSGIApplicationGroup %{SERVER}",
         "WSGIPythonPath /usr/lib:/usr/share",

@@ -23,6 +23,7 @@ mod front_end;
 mod functions;
 mod handlers;
 mod hello;
+mod inactivity;
 mod interpreters;
 mod malformed;
 mod many_groups;

@@ -46,6 +46,8 @@ pub struct DaemonOptions {
     pub listen_backlog: u32,
     /// The time the first application may take to load; zero: any.
     pub startup_timeout: Duration,
+    /// The time without requests after which a process is replaced; zero: any.
+    pub inactivity_timeout: Duration,
     /// The time running requests have at shutdown; zero: any.
     pub shutdown_timeout: Duration,
     /// The time running requests have when the process is replaced.
@@ -79,6 +81,7 @@ impl DaemonOptions {
             locale: None,
             listen_backlog: 100,
             startup_timeout: Duration::ZERO,
+            inactivity_timeout: Duration::ZERO,
             shutdown_timeout: Duration::from_secs(5),
             graceful_timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(15),
@@ -187,6 +190,8 @@ pub const OPTIONS: &[OptionRow] = &[
         Take::Count(1, i32::MAX as u32, |o, v| o.listen_backlog = v)),
     row("startup-timeout", SECONDS, "0", "Time the first application may take to load; 0: any",
         Take::Seconds(|o, v| o.startup_timeout = v)),
+    row("inactivity-timeout", SECONDS, "0", "Time without requests after which a process is replaced; 0: any",
+        Take::Seconds(|o, v| o.inactivity_timeout = v)),
     row("shutdown-timeout", SECONDS, "5", "Time running requests have at shutdown; 0: any",
         Take::Seconds(|o, v| o.shutdown_timeout = v)),
     row("graceful-timeout", SECONDS, "15", "Time running requests have when a process is replaced",
@@ -205,7 +210,6 @@ pub const OPTIONS: &[OptionRow] = &[
     later("maximum-requests", "Requests after which a process is replaced"),
     later("eviction-timeout", "Time running requests have after SIGUSR1"),
     later("deadlock-timeout", "Time the interpreter lock may stay taken"),
-    later("inactivity-timeout", "Idle time after which a process is replaced"),
     later("request-timeout", "Time a request may run"),
     later("interrupt-timeout", "Time a request has after it was interrupted"),
     later("restart-interval", "Age at which a process is replaced"),
@@ -344,7 +348,7 @@ mod tests {
             r#"app processes=2 threads=8 user=www group=#33 umask=0027 home=/srv/app
                python-home=/srv/venv python-path="/a b:/c::" python-eggs=/srv/eggs
                switch-interval=0.01 display-name=%{GROUP}
-               lang=en_US.UTF-8 locale='C.UTF-8' listen-backlog=7 startup-timeout=1
+               lang=en_US.UTF-8 locale='C.UTF-8' listen-backlog=7 startup-timeout=1 inactivity-timeout=6
                shutdown-timeout=2 graceful-timeout=3 connect-timeout=4 socket-timeout=5"#,
         );
         assert_eq!((group.processes, group.threads), (Some(2), 8));
@@ -368,6 +372,7 @@ mod tests {
         ];
         assert_eq!(seconds.map(|time| time.as_secs()), [1, 2, 3, 4]);
         assert_eq!(group.socket_timeout, Some(Duration::from_secs(5)));
+        assert_eq!(group.inactivity_timeout, Duration::from_secs(6));
     }
 
     #[test]
@@ -402,6 +407,7 @@ mod tests {
             "app python-eggs=eggs",
             "app switch-interval=0",
             "app startup-timeout=1.5",
+            "app inactivity-timeout=1.5",
             "app listen-backlog=0",
             "app display-name=",
             "app shutdown-timeout=99999999999",
@@ -443,7 +449,7 @@ mod tests {
         let retired = |row: &&OptionRow| matches!(row.take, Take::Retired(..));
         assert_eq!(OPTIONS.iter().filter(retired).count(), 2);
         assert_eq!(names.len(), 44 + 2);
-        assert_eq!(OPTIONS.iter().filter(|row| row.supported()).count(), 20 + 2);
+        assert_eq!(OPTIONS.iter().filter(|row| row.supported()).count(), 21 + 2);
         for row in OPTIONS {
             assert!(!row.doc.is_empty(), "{}", row.name);
         }

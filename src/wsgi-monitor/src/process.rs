@@ -131,6 +131,7 @@ impl Launcher {
             lang: spec.lang.clone(),
             locale: spec.locale.clone(),
             startup_timeout: spec.startup_timeout,
+            inactivity_timeout: spec.inactivity_timeout,
             shutdown_timeout: spec.shutdown_timeout,
             graceful_timeout: spec.graceful_timeout,
         }

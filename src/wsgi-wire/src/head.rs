@@ -17,8 +17,10 @@ pub mod flag {
     pub const FUNCTIONS: u16 = 4;
     /// Changes of imported modules count as well (WSGIModuleReloading).
     pub const MODULES: u16 = 8;
+    /// The request is no sign that its daemon is in use (WSGIIgnoreActivity).
+    pub const IGNORE_ACTIVITY: u16 = 16;
     /// All flags this version knows.
-    pub const KNOWN: u16 = RELOADING | HTTPS | FUNCTIONS | MODULES;
+    pub const KNOWN: u16 = RELOADING | HTTPS | FUNCTIONS | MODULES | IGNORE_ACTIVITY;
 }
 
 /// How the request body reaches the application.

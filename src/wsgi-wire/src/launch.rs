@@ -278,6 +278,8 @@ record! {
         locale: Option<Vec<u8>>,
         /// The time the first application may take to load, from the first request; zero: any.
         startup_timeout: Duration,
+        /// The time without requests after which a process that had one is replaced; zero: any.
+        inactivity_timeout: Duration,
         /// The time running requests have at shutdown before the process ends anyway; zero: any.
         shutdown_timeout: Duration,
         /// The time running requests have when the process is replaced gracefully.
@@ -320,6 +322,8 @@ record! {
         locale: Option<Vec<u8>>,
         /// See [`DaemonConfig::startup_timeout`].
         startup_timeout: Duration,
+        /// See [`DaemonConfig::inactivity_timeout`].
+        inactivity_timeout: Duration,
         /// See [`DaemonConfig::shutdown_timeout`].
         shutdown_timeout: Duration,
         /// See [`DaemonConfig::graceful_timeout`].
@@ -462,6 +466,7 @@ mod tests {
                 lang: None,
                 locale: None,
                 startup_timeout: Duration::ZERO,
+                inactivity_timeout: Duration::from_secs(60),
                 shutdown_timeout: Duration::from_secs(5),
                 graceful_timeout: Duration::from_secs(15),
                 socket: b"/run/wsgi.sock".to_vec(),

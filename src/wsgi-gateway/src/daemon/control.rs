@@ -1,7 +1,7 @@
 //! The main thread of a daemon: waits for whatever ends the process, and ends it in order.
 //!
-//! Signals, the monitor's lifeline, `startup-timeout` and a replacement that a request asked for all
-//! meet here. The process always ends by `_exit`: Python's own finalisation cannot be trusted with
+//! Signals, the monitor's lifeline, `startup-timeout`, `inactivity-timeout` and a replacement that a
+//! request asked for all meet here. The process always ends by `_exit`: Python's own finalisation cannot be trusted with
 //! several interpreters and threads that may be stuck.
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,6 +28,9 @@ const UNBOUNDED_EXIT_FUNCTIONS: Duration = Duration::from_secs(60);
 
 /// The time idle threads have to let go of Python; they need it only when something holds the GIL.
 const DISMISSAL: Duration = Duration::from_millis(500);
+
+/// How long a request may run before the main thread looks again whether the process is idle.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// The exit status of a process that was told to end.
 const ORDERLY: i32 = 0;
@@ -152,10 +155,11 @@ impl<'s> Control<'s> {
             self.notice_monitor();
             self.notice_replacement();
             self.notice_slow_start();
+            self.notice_inactivity();
             match self.ending {
                 Some(ending) if self.is_over(ending) => break ending,
                 Some(ending) => self.watch.wait(ending.deadline),
-                None => self.watch.wait(self.start_deadline()),
+                None => self.watch.wait(self.next_deadline()),
             }
         };
         self.end(ending, crew)
@@ -248,6 +252,44 @@ impl<'s> Control<'s> {
             return None;
         }
         self.service.first_request()?.checked_add(timeout)
+    }
+
+    /// A process that nobody needs gives back what it has taken; its successor has not taken it yet.
+    fn notice_inactivity(&mut self) {
+        let idle = self
+            .idle_deadline()
+            .is_some_and(|deadline| Instant::now() >= deadline);
+        if idle && self.ending.is_none() {
+            let seconds = self.config.inactivity_timeout.as_secs();
+            let group = self.group().into_owned();
+            self.replace(
+                "inactivity_timeout",
+                &format!(
+                    "process group {group}: no request within inactivity-timeout ({seconds} s): to be \
+                     replaced"
+                ),
+            );
+        }
+    }
+
+    /// When to see whether the process is idle; in the past if it is.
+    fn idle_deadline(&self) -> Option<Instant> {
+        if self.config.inactivity_timeout.is_zero() {
+            return None;
+        }
+        // Before its last activity is read: a request notes its end, and then it is not active.
+        let active = self.service.permits.active();
+        let last = self.service.last_activity()?;
+        let deadline = last.checked_add(self.config.inactivity_timeout)?;
+        match active {
+            0 => Some(deadline),
+            _ => Some(deadline.max(Instant::now() + BUSY)),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let deadlines = [self.start_deadline(), self.idle_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     fn group(&self) -> std::borrow::Cow<'_, str> {

@@ -6,9 +6,10 @@
 //!
 //! * [`start`] takes over what the monitor left open, [`control`] is the main thread afterwards.
 //! * [`threads`] and [`worker`] are the request threads, [`service`] is what they share, and
-//!   [`permits`] says who may run.
+//!   [`permits`] says who may run; [`activity`] is when they last did.
 //! * [`connection`] and [`frames`] move one request and its response.
 
+mod activity;
 mod connection;
 mod control;
 mod frames;
@@ -88,7 +89,11 @@ fn serve() -> Result<Infallible, DaemonStartError> {
         listener,
         Arc::clone(&wake),
     );
-    let service = Arc::new(service.map_err(DaemonStartError::Service)?);
+    let service = service.map_err(DaemonStartError::Service)?;
+    let service = Arc::new(match config.inactivity_timeout.is_zero() {
+        true => service,
+        false => service.watching_activity(),
+    });
     let crew = Crew::new(wake);
     crew.start(&service, threads)
         .map_err(DaemonStartError::Thread)?;

@@ -16,6 +16,7 @@ use thiserror::Error;
 use wsgi_unix::epoll::{Epoll, Event, Interest, Wake};
 use wsgi_unix::socket;
 
+use super::activity::Activity;
 use super::connection::{Connection, Introduction};
 use super::frames::FrameExchange;
 use super::permits::{Permit, Permits, Released};
@@ -99,6 +100,8 @@ pub(super) struct Service {
     main: Arc<Wake>,
     first_request: OnceCell<Instant>,
     replace: AtomicBool,
+    /// There with `inactivity-timeout` only.
+    activity: Option<Activity>,
 }
 
 impl Service {
@@ -131,7 +134,16 @@ impl Service {
             main,
             first_request: OnceCell::new(),
             replace: AtomicBool::new(false),
+            activity: None,
         })
+    }
+
+    /// The same service, which remembers when it was last in use.
+    pub(super) fn watching_activity(self) -> Service {
+        Service {
+            activity: Some(Activity::new(Instant::now())),
+            ..self
+        }
     }
 
     /// Begins to serve.
@@ -250,6 +262,20 @@ impl Service {
     /// When the first request came.
     pub(super) fn first_request(&self) -> Option<Instant> {
         self.first_request.get().copied()
+    }
+
+    /// Notes that a request starts or ends; the first one starts the clock of `inactivity-timeout`.
+    pub(super) fn note_activity(&self) {
+        if let Some(activity) = &self.activity
+            && activity.note(Instant::now())
+        {
+            self.main.wake();
+        }
+    }
+
+    /// When a request last started or ended.
+    pub(super) fn last_activity(&self) -> Option<Instant> {
+        self.activity.as_ref().and_then(Activity::last)
     }
 
     /// Asks the main thread to have this process replaced. No further request starts.

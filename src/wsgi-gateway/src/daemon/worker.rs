@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use wsgi_wire::frame::HEADER_BYTES;
-use wsgi_wire::head::RequestHead;
+use wsgi_wire::head::{RequestHead, flag};
 use wsgi_wire::to_child;
 
 use super::connection::{Arrival, Connection, ConnectionError};
@@ -164,6 +164,7 @@ impl<'s> Worker<'s> {
             self.exchange = self.service.exchange();
         }
         let head = RequestHead::decode(&self.buffer[HEADER_BYTES..length])?;
+        let _in_use = InUse::noted(self.service, head.flags);
         self.exchange.begin(connection, unread, head.body);
         let exchange: Arc<dyn Exchange> = Arc::clone(&self.exchange) as Arc<dyn Exchange>;
         let verdict = self.service.host.serve(&head, &exchange);
@@ -177,5 +178,26 @@ impl<'s> Worker<'s> {
         if !error.is_peer_gone() {
             self.service.complain(error);
         }
+    }
+}
+
+/// A request that keeps its process from being idle: noted at its start and, whatever becomes of it,
+/// at its end. Its permit is given back later, so that no moment in between looks idle.
+struct InUse<'s>(&'s Service);
+
+impl<'s> InUse<'s> {
+    /// `None` for a request that WSGIIgnoreActivity is about.
+    fn noted(service: &'s Service, flags: u16) -> Option<InUse<'s>> {
+        if flags & flag::IGNORE_ACTIVITY != 0 {
+            return None;
+        }
+        service.note_activity();
+        Some(InUse(service))
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        self.0.note_activity();
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wsgi_unix::process::Ended;
-use wsgi_wire::head::Body;
+use wsgi_wire::head::{Body, flag};
 use wsgi_wire::launch::REPLACED_STATUS;
 
 use super::harness::{
@@ -167,6 +167,43 @@ fn a_loaded_application_is_not_subject_to_startup_timeout() {
     assert!(daemon.is_running());
     running.send_body(b"");
     assert!(running.collect(&[]).is_whole());
+}
+
+#[test]
+fn a_process_ends_to_be_replaced_when_it_was_idle_for_inactivity_timeout() {
+    let setup = Setup::new(newest_python(), &script(""))
+        .with(|config| config.inactivity_timeout = Duration::from_millis(100));
+    let mut daemon = setup.start();
+    let running = waiting_for_its_body(&daemon);
+    let begun = std::time::Instant::now();
+    wait_until("the time is over", || {
+        begun.elapsed() > Duration::from_millis(250)
+    });
+    assert!(daemon.is_running(), "a running request is not idle");
+    running.send_body(b"");
+    assert!(running.collect(&[]).is_whole());
+    assert_eq!(daemon.ended(), Ended::Exit(REPLACED_STATUS));
+    let log = daemon.log();
+    assert!(log.contains("inactivity-timeout"), "{log}");
+}
+
+#[test]
+fn a_request_that_is_no_activity_does_not_start_the_time_of_inactivity_timeout() {
+    let setup = Setup::new(newest_python(), &script(""))
+        .with(|config| config.inactivity_timeout = Duration::from_millis(100));
+    let mut daemon = setup.start();
+    let ignored = Request::get("/hello").flags(flag::IGNORE_ACTIVITY);
+    assert_eq!(daemon.connect().ask(&ignored).text(), "hello");
+    let begun = std::time::Instant::now();
+    wait_until("the time is over", || {
+        begun.elapsed() > Duration::from_millis(250)
+    });
+    assert!(daemon.is_running());
+    assert_eq!(
+        daemon.connect().ask(&Request::get("/hello")).text(),
+        "hello"
+    );
+    assert_eq!(daemon.ended(), Ended::Exit(REPLACED_STATUS));
 }
 
 #[test]

@@ -169,6 +169,7 @@ fn group(directory: &Path, processes: u32) -> GroupSpec {
         lang: None,
         locale: None,
         startup_timeout: Duration::ZERO,
+        inactivity_timeout: Duration::ZERO,
         shutdown_timeout: Duration::from_secs(5),
         graceful_timeout: Duration::from_secs(5),
         socket: bytes(&directory.join("socket")),

@@ -84,6 +84,7 @@ impl Setup {
             lang: None,
             locale: None,
             startup_timeout: Duration::ZERO,
+            inactivity_timeout: Duration::ZERO,
             shutdown_timeout: Duration::from_secs(5),
             graceful_timeout: Duration::from_secs(5),
         };
