@@ -1,8 +1,8 @@
 //! The main thread of a daemon: waits for whatever ends the process, and ends it in order.
 //!
 //! Signals, the monitor's lifeline, `startup-timeout`, `inactivity-timeout` and a replacement that a
-//! request asked for all meet here. The process always ends by `_exit`: Python's own finalisation cannot be trusted with
-//! several interpreters and threads that may be stuck.
+//! request asked for all meet here. The process always ends by `_exit`: Python's own finalisation
+//! cannot be trusted with several interpreters and threads that may be stuck.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
