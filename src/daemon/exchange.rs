@@ -145,7 +145,9 @@ impl<'x> Exchange<'x> {
                     wait = Wait::Yes;
                     self.client(|response| response.flush())
                 }
-                Step::Data(_) if self.is_asking() => return self.out_of_order(),
+                Step::Data(_) if self.is_asking() || !self.response.has_begun() => {
+                    return self.out_of_order();
+                }
                 Step::Data(data) => {
                     self.started = true;
                     self.client(|response| response.data(data, false))
@@ -276,7 +278,10 @@ impl<'x> Exchange<'x> {
             _ if self.is_asking() => Next::Stop(self.out_of_order()),
             ToChild::BodyWanted { max } => self.send_body(connection, body, max),
             ToChild::ScoreboardWanted => self.send_scoreboard(connection),
-            ToChild::Interim(head) if !self.response.has_begun() && head.status < 200 => {
+            // 100 and 101 are about the connection, which is httpd's (RFC 9110 §15.2).
+            ToChild::Interim(head)
+                if !self.response.has_begun() && (102..200).contains(&head.status) =>
+            {
                 self.response.interim(&head);
                 Next::GoOn
             }

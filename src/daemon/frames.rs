@@ -125,6 +125,18 @@ impl Frames {
         self.start == self.end && self.data_left == 0 && self.descriptors.is_empty()
     }
 
+    /// Whole messages are taken before more is read, so at most a message that has begun and the
+    /// one behind it can wait with a descriptor. Whoever sends more wants to use up this process's.
+    fn check_descriptors(&self) -> Result<(), WireError> {
+        match self.descriptors.len() {
+            0..=2 => Ok(()),
+            more => Err(WireError::Value {
+                field: "number of descriptors",
+                value: more as u64,
+            }),
+        }
+    }
+
     fn peek_header(&self) -> &[u8; HEADER_BYTES] {
         self.buffer[self.start..self.end]
             .first_chunk()
@@ -163,6 +175,7 @@ impl Frames {
             Ok((count, descriptor)) => {
                 self.end += count;
                 self.descriptors.extend(descriptor);
+                self.check_descriptors()?;
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && !waits => Ok(false),

@@ -23,6 +23,7 @@ mod front_end;
 mod functions;
 mod handlers;
 mod hello;
+mod hostile_daemon;
 mod inactivity;
 mod interpreters;
 mod malformed;
