@@ -5,6 +5,7 @@
 //! in children. No thread is started in the parent, and nothing of a virtual environment is opened.
 //!
 //! * [`plan`] turns the configuration into process groups and refuses what cannot work.
+//! * [`settings`] says what a group's options mean for its processes.
 //! * [`monitor`] starts a monitor, starts it again when it dies and retires it with its generation.
 //! * [`interpreters`] says what holds for which interpreter.
 //! * [`installation`] finds the files that lie beside this module.
@@ -13,6 +14,7 @@ mod installation;
 mod interpreters;
 mod monitor;
 pub mod plan;
+mod settings;
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;

@@ -10,7 +10,7 @@ use wsgi_config::daemon_options::DaemonOptions;
 use wsgi_unix::accounts::{self, Account};
 use wsgi_wire::launch::{GatewayConfig, GroupSpec, Identity, ImportScript, List};
 
-use super::interpreters;
+use super::{interpreters, settings};
 use crate::config::{Configuration, DaemonGroup, Import};
 use crate::httpd::pool::Pool;
 use crate::httpd::server::{self, Server};
@@ -256,16 +256,10 @@ fn planned(
     let spec = GroupSpec {
         gateway,
         identity: identity(options)?,
-        umask: options.umask,
         python_home,
         python: interpreters::flags_of_group(configuration, options),
-        display_name: options.display_name.clone(),
-        lang: options.lang.clone(),
-        locale: options.locale.clone(),
-        startup_timeout: options.startup_timeout,
-        inactivity_timeout: options.inactivity_timeout,
-        shutdown_timeout: options.shutdown_timeout,
-        graceful_timeout: options.graceful_timeout,
+        process: settings::of_process(options),
+        daemon: settings::of_daemon(options),
         socket: Vec::new(),
         listener_fd: 0,
         hints_fd: 0,

@@ -162,7 +162,7 @@ impl Group {
 
     /// Starts nothing more and asks every process to end.
     pub fn drain(&mut self, now: Instant) {
-        let patience = match self.spec.shutdown_timeout {
+        let patience = match self.spec.daemon.shutdown_timeout {
             Duration::ZERO => LONGEST_DRAIN,
             timeout => timeout,
         };

@@ -127,13 +127,7 @@ impl Launcher {
             gateway: spec.gateway.clone(),
             slot,
             client_uid: self.client_uid,
-            display_name: spec.display_name.clone(),
-            lang: spec.lang.clone(),
-            locale: spec.locale.clone(),
-            startup_timeout: spec.startup_timeout,
-            inactivity_timeout: spec.inactivity_timeout,
-            shutdown_timeout: spec.shutdown_timeout,
-            graceful_timeout: spec.graceful_timeout,
+            settings: spec.daemon.clone(),
         }
     }
 
@@ -172,7 +166,7 @@ impl Launcher {
             .descriptor(shared.listener.as_fd(), daemon_fd::LISTENER)
             .descriptor(shared.hints.as_fd(), daemon_fd::HINTS)
             .descriptor(self.lifeline.as_fd(), daemon_fd::LIFELINE)
-            .umask(spec.umask.unwrap_or(DEFAULT_UMASK))
+            .umask(spec.process.umask.unwrap_or(DEFAULT_UMASK))
             .session()
             .parent_death_signal(libc::SIGTERM);
         self.set_environment(&mut command, spec);
@@ -196,13 +190,13 @@ impl Launcher {
             command.variable(name, value);
         }
         // LC_ALL and the LC_ variables outrank LANG, so an option replaces all of the server's.
-        let replaced = spec.lang.is_some() || spec.locale.is_some();
+        let replaced = spec.daemon.lang.is_some() || spec.daemon.locale.is_some();
         for (name, value) in &self.locale {
             if !replaced || name == "TZ" {
                 command.variable(name, value);
             }
         }
-        for (name, value) in [("LANG", &spec.lang), ("LC_ALL", &spec.locale)] {
+        for (name, value) in [("LANG", &spec.daemon.lang), ("LC_ALL", &spec.daemon.locale)] {
             if let Some(value) = value {
                 command.variable(name, value);
             }

@@ -120,7 +120,7 @@ fn a_terminated_monitor_drains_and_a_hangup_does_nothing() {
 #[test]
 fn a_daemon_that_will_not_end_is_killed_with_all_it_started() {
     let mut setup = Setup::new(1, script::STUBBORN);
-    setup.group().shutdown_timeout = Duration::from_millis(1);
+    setup.group().daemon.shutdown_timeout = Duration::from_millis(1);
     let mut monitor = setup.start();
     let pid = monitor.started();
     monitor.lose_parent();
@@ -154,8 +154,8 @@ fn a_daemon_knows_its_configuration_and_its_slot() {
 #[test]
 fn a_daemon_has_a_clean_environment_and_nothing_else_open() {
     let mut setup = Setup::new(1, script::TELLS);
-    setup.group().umask = Some(0o27);
-    setup.group().locale = Some(b"C.UTF-8".to_vec());
+    setup.group().process.umask = Some(0o27);
+    setup.group().daemon.locale = Some(b"C.UTF-8".to_vec());
     let mut monitor = setup.start();
     monitor.started();
     monitor.lose_parent();

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::codec::{Reader, WireError, Writer};
+use crate::codec::{Reader, WireError};
 use crate::frame::VERSION;
 
 /// Descriptors a monitor finds open: see `ARCHITECTURE.md`, "Life of the server".
@@ -42,141 +42,9 @@ pub const RETIRE: u8 = b'R';
 /// or somebody asked for it. Far from what applications end with by accident.
 pub const REPLACED_STATUS: i32 = 87;
 
-/// A field that has one encoding.
-pub trait Field: Sized {
-    /// Appends the field.
-    fn encode(&self, out: &mut Vec<u8>);
-    /// Takes the field; `name` is named in errors.
-    fn decode(reader: &mut Reader<'_>, name: &'static str) -> Result<Self, WireError>;
-}
-
-impl Field for bool {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.put_u8(u8::from(*self));
-    }
-
-    fn decode(reader: &mut Reader<'_>, name: &'static str) -> Result<Self, WireError> {
-        match reader.u8(name)? {
-            0 => Ok(false),
-            1 => Ok(true),
-            other => Err(WireError::Value {
-                field: name,
-                value: u64::from(other),
-            }),
-        }
-    }
-}
-
-impl Field for u8 {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.put_u8(*self);
-    }
-
-    fn decode(reader: &mut Reader<'_>, name: &'static str) -> Result<Self, WireError> {
-        reader.u8(name)
-    }
-}
-
-impl Field for u64 {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.put_u64(*self);
-    }
-
-    fn decode(reader: &mut Reader<'_>, name: &'static str) -> Result<Self, WireError> {
-        reader.u64(name)
-    }
-}
-
-impl Field for u32 {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.put_u32(*self);
-    }
-
-    fn decode(reader: &mut Reader<'_>, name: &'static str) -> Result<Self, WireError> {
-        reader.u32(name)
-    }
-}
-
-/// Milliseconds on the wire.
-impl Field for Duration {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.put_u64(u64::try_from(self.as_millis()).unwrap_or(u64::MAX));
-    }
-
-    fn decode(reader: &mut Reader<'_>, name: &'static str) -> Result<Self, WireError> {
-        Ok(Duration::from_millis(reader.u64(name)?))
-    }
-}
-
-impl Field for Vec<u8> {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.put_bytes(self);
-    }
-
-    fn decode(reader: &mut Reader<'_>, name: &'static str) -> Result<Self, WireError> {
-        Ok(reader.bytes(name)?.to_vec())
-    }
-}
-
-impl<T: Field> Field for Option<T> {
-    fn encode(&self, out: &mut Vec<u8>) {
-        self.is_some().encode(out);
-        if let Some(value) = self {
-            value.encode(out);
-        }
-    }
-
-    fn decode(reader: &mut Reader<'_>, name: &'static str) -> Result<Self, WireError> {
-        bool::decode(reader, name)?
-            .then(|| T::decode(reader, name))
-            .transpose()
-    }
-}
-
-/// A sequence of any record but bytes, which have their own encoding.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct List<T>(pub Vec<T>);
-
-impl<T: Field> Field for List<T> {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.put_u32(self.0.len() as u32);
-        for item in &self.0 {
-            item.encode(out);
-        }
-    }
-
-    fn decode(reader: &mut Reader<'_>, name: &'static str) -> Result<Self, WireError> {
-        let count = reader.u32(name)?;
-        // Grown by decoding, never by the count: a count that lies ends as `Short`.
-        let mut items = Vec::new();
-        for _ in 0..count {
-            items.push(T::decode(reader, name)?);
-        }
-        Ok(List(items))
-    }
-}
-
-macro_rules! record {
-    ($(#[$outer:meta])* $name:ident { $($(#[$doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$outer])*
-        #[derive(Debug, Clone, PartialEq, Eq, Default)]
-        pub struct $name {
-            $($(#[$doc])* pub $field: $type,)*
-        }
-
-        impl Field for $name {
-            fn encode(&self, out: &mut Vec<u8>) {
-                $(self.$field.encode(out);)*
-            }
-
-            fn decode(reader: &mut Reader<'_>, _: &'static str) -> Result<Self, WireError> {
-                Ok($name { $($field: Field::decode(reader, stringify!($field))?,)* })
-            }
-        }
-    };
-}
-
-pub(crate) use record;
+mod field;
+pub(crate) use field::record;
+pub use field::{Field, List};
 
 mod interpreter;
 
@@ -262,20 +130,26 @@ record! {
 }
 
 record! {
-    /// What a daemon is told when it starts.
-    DaemonConfig {
-        /// The part both modes share.
-        gateway: GatewayConfig,
-        /// This process's row in the hint page.
-        slot: u32,
-        /// The uid that may connect besides root: Apache's.
-        client_uid: u32,
+    /// A value that each process draws for itself: from `least` to `least + jitter`.
+    Drawn {
+        /// The smallest value; zero: none.
+        least: u32,
+        /// How much may be added.
+        jitter: u32,
+    }
+}
+
+record! {
+    /// What holds for each daemon of a group, as its options say.
+    DaemonSettings {
         /// The process title, e.g. `(wsgi:name)`.
         display_name: Option<Vec<u8>>,
         /// The value for LANG.
         lang: Option<Vec<u8>>,
         /// The value for LC_ALL, also given to `setlocale`.
         locale: Option<Vec<u8>>,
+        /// Bytes of stack of each request thread.
+        stack_size: Option<u64>,
         /// The time the first application may take to load, from the first request; zero: any.
         startup_timeout: Duration,
         /// The time without requests after which a process that had one is replaced; zero: any.
@@ -284,6 +158,68 @@ record! {
         shutdown_timeout: Duration,
         /// The time running requests have when the process is replaced gracefully.
         graceful_timeout: Duration,
+        /// The same after SIGUSR1; zero: `graceful_timeout`.
+        eviction_timeout: Duration,
+        /// The time the interpreter lock may stay taken; zero: any.
+        deadlock_timeout: Duration,
+        /// The time a request may run; zero: any.
+        request_timeout: Duration,
+        /// The time a request has after it was interrupted; zero: it is not interrupted.
+        interrupt_timeout: Duration,
+        /// The number of requests after which a process is replaced.
+        maximum_requests: Drawn,
+        /// The age, seconds, at which a process is replaced.
+        restart_interval: Drawn,
+        /// The proportional set size, bytes, at which a process is replaced; zero: any.
+        recycle_memory: u64,
+    }
+}
+
+record! {
+    /// What a daemon is told when it starts.
+    DaemonConfig {
+        /// The part both modes share.
+        gateway: GatewayConfig,
+        /// This process's row in the hint page.
+        slot: u32,
+        /// The uid that may connect besides root: Apache's.
+        client_uid: u32,
+        /// What its group's options say.
+        settings: DaemonSettings,
+    }
+}
+
+record! {
+    /// A variable of a process's environment.
+    Variable {
+        /// Its name, without `=` and NUL.
+        name: Vec<u8>,
+        /// Its value, without NUL.
+        value: Vec<u8>,
+    }
+}
+
+record! {
+    /// What the monitor does for each daemon before it executes Python.
+    ProcessSettings {
+        /// The option `umask`.
+        umask: Option<u32>,
+        /// Further groups by id; `None`: those of the account.
+        supplementary_groups: Option<List<u32>>,
+        /// The root directory.
+        chroot: Option<Vec<u8>>,
+        /// The scheduling priority, -20 to 20; `None`: the monitor's.
+        cpu_priority: Option<i32>,
+        /// RLIMIT_CPU, seconds; zero: none.
+        cpu_time_limit: u32,
+        /// RLIMIT_DATA, bytes; zero: none.
+        memory_limit: u64,
+        /// RLIMIT_AS, bytes; zero: none.
+        virtual_memory_limit: u64,
+        /// Variables of the environment, in order.
+        environment: List<Variable>,
+        /// Files of such variables, in order, absolute; `environment` outranks them.
+        environment_files: List<Vec<u8>>,
     }
 }
 
@@ -308,26 +244,14 @@ record! {
         gateway: GatewayConfig,
         /// Whom its daemons run as; `None` when httpd was started without root: as everybody else.
         identity: Option<Identity>,
-        /// The option `umask`.
-        umask: Option<u32>,
         /// `python-home`, or `None` for the default interpreter.
         python_home: Option<Vec<u8>>,
         /// How the interpreter is started.
         python: PythonFlags,
-        /// See [`DaemonConfig::display_name`].
-        display_name: Option<Vec<u8>>,
-        /// See [`DaemonConfig::lang`].
-        lang: Option<Vec<u8>>,
-        /// See [`DaemonConfig::locale`].
-        locale: Option<Vec<u8>>,
-        /// See [`DaemonConfig::startup_timeout`].
-        startup_timeout: Duration,
-        /// See [`DaemonConfig::inactivity_timeout`].
-        inactivity_timeout: Duration,
-        /// See [`DaemonConfig::shutdown_timeout`].
-        shutdown_timeout: Duration,
-        /// See [`DaemonConfig::graceful_timeout`].
-        graceful_timeout: Duration,
+        /// What happens before it is.
+        process: ProcessSettings,
+        /// What its daemons are told.
+        daemon: DaemonSettings,
         /// The socket's path, which the monitor removes when it ends.
         socket: Vec<u8>,
         /// The listening socket's descriptor number in the monitor.
@@ -454,7 +378,6 @@ mod tests {
             groups: List(vec![GroupSpec {
                 gateway: gateway(),
                 identity: None,
-                umask: Some(0o27),
                 python_home: None,
                 python: PythonFlags {
                     optimize: 2,
@@ -462,13 +385,25 @@ mod tests {
                     hash_seed: Some(b"random".to_vec()),
                     ..PythonFlags::default()
                 },
-                display_name: Some(b"(wsgi:app)".to_vec()),
-                lang: None,
-                locale: None,
-                startup_timeout: Duration::ZERO,
-                inactivity_timeout: Duration::from_secs(60),
-                shutdown_timeout: Duration::from_secs(5),
-                graceful_timeout: Duration::from_secs(15),
+                process: ProcessSettings {
+                    umask: Some(0o27),
+                    supplementary_groups: Some(List(vec![4, 27])),
+                    cpu_priority: Some(-5),
+                    environment: List(vec![Variable {
+                        name: b"DEBUG".to_vec(),
+                        value: b"1".to_vec(),
+                    }]),
+                    ..ProcessSettings::default()
+                },
+                daemon: DaemonSettings {
+                    display_name: Some(b"(wsgi:app)".to_vec()),
+                    inactivity_timeout: Duration::from_secs(60),
+                    maximum_requests: Drawn {
+                        least: 1000,
+                        jitter: 100,
+                    },
+                    ..DaemonSettings::default()
+                },
                 socket: b"/run/wsgi.sock".to_vec(),
                 listener_fd: 6,
                 hints_fd: 7,

@@ -233,7 +233,7 @@ impl<'s> Control<'s> {
             .start_deadline()
             .is_some_and(|deadline| Instant::now() >= deadline);
         if late && self.ending.is_none() {
-            let seconds = self.config.startup_timeout.as_secs_f64();
+            let seconds = self.config.settings.startup_timeout.as_secs_f64();
             log::line(
                 Level::Error,
                 format_args!(
@@ -247,7 +247,7 @@ impl<'s> Control<'s> {
     }
 
     fn start_deadline(&self) -> Option<Instant> {
-        let timeout = self.config.startup_timeout;
+        let timeout = self.config.settings.startup_timeout;
         if timeout.is_zero() || self.service.host.loaded_any() {
             return None;
         }
@@ -260,7 +260,7 @@ impl<'s> Control<'s> {
             .idle_deadline()
             .is_some_and(|deadline| Instant::now() >= deadline);
         if idle && self.ending.is_none() {
-            let seconds = self.config.inactivity_timeout.as_secs();
+            let seconds = self.config.settings.inactivity_timeout.as_secs();
             let group = self.group().into_owned();
             self.replace(
                 "inactivity_timeout",
@@ -274,13 +274,13 @@ impl<'s> Control<'s> {
 
     /// When to see whether the process is idle; in the past if it is.
     fn idle_deadline(&self) -> Option<Instant> {
-        if self.config.inactivity_timeout.is_zero() {
+        if self.config.settings.inactivity_timeout.is_zero() {
             return None;
         }
         // Before its last activity is read: a request notes its end, and then it is not active.
         let active = self.service.permits.active();
         let last = self.service.last_activity()?;
-        let deadline = last.checked_add(self.config.inactivity_timeout)?;
+        let deadline = last.checked_add(self.config.settings.inactivity_timeout)?;
         match active {
             0 => Some(deadline),
             _ => Some(deadline.max(Instant::now() + BUSY)),
@@ -298,7 +298,7 @@ impl<'s> Control<'s> {
 
     /// Requests get `shutdown-timeout` to end.
     fn stop(&mut self, status: i32, cause: &'static str, reason: &str) {
-        let deadline = after(self.config.shutdown_timeout);
+        let deadline = after(self.config.settings.shutdown_timeout);
         let ending = Ending {
             deadline,
             status,
@@ -309,10 +309,15 @@ impl<'s> Control<'s> {
 
     /// Requests get `graceful-timeout`, and then `shutdown-timeout`.
     fn replace(&mut self, cause: &'static str, reason: &str) {
-        let shutdown = self.config.shutdown_timeout;
+        let shutdown = self.config.settings.shutdown_timeout;
         let deadline = match shutdown.is_zero() {
             true => None,
-            false => after(self.config.graceful_timeout.saturating_add(shutdown)),
+            false => after(
+                self.config
+                    .settings
+                    .graceful_timeout
+                    .saturating_add(shutdown),
+            ),
         };
         let ending = Ending {
             deadline,

@@ -90,7 +90,7 @@ fn serve() -> Result<Infallible, DaemonStartError> {
         Arc::clone(&wake),
     );
     let service = service.map_err(DaemonStartError::Service)?;
-    let service = Arc::new(match config.inactivity_timeout.is_zero() {
+    let service = Arc::new(match config.settings.inactivity_timeout.is_zero() {
         true => service,
         false => service.watching_activity(),
     });

@@ -111,7 +111,7 @@ fn take_over(number: RawFd) -> Result<OwnedFd, DaemonStartError> {
 
 /// Shows the configured name in the process list.
 pub(super) fn show_title(config: &DaemonConfig) {
-    let Some(name) = &config.display_name else {
+    let Some(name) = &config.settings.display_name else {
         return;
     };
     if let Err(error) = process::set_title(name) {
@@ -124,7 +124,7 @@ pub(super) fn show_title(config: &DaemonConfig) {
 
 /// Gives the configured locale to the C library; Python has set LC_CTYPE only.
 pub(super) fn set_locale(config: &DaemonConfig) {
-    let Some(name) = &config.locale else {
+    let Some(name) = &config.settings.locale else {
         return;
     };
     let shown = String::from_utf8_lossy(name);

@@ -211,7 +211,7 @@ fn programs_of_the_application_inherit_no_descriptor() {
 #[test]
 fn the_process_list_shows_the_display_name() {
     let named = Setup::new(newest_python(), &script(""))
-        .with(|config| config.display_name = Some(b"(wsgi:tested)".to_vec()));
+        .with(|config| config.settings.display_name = Some(b"(wsgi:tested)".to_vec()));
     let daemon = named.start();
     assert!(daemon.connect().ask(&Request::get("/hello")).is_whole());
     let shown = std::fs::read(format!("/proc/{}/cmdline", daemon.pid)).unwrap();

@@ -64,7 +64,7 @@ fn sigterm_lets_running_requests_end_and_takes_no_new_ones() {
 #[test]
 fn a_request_that_outlasts_shutdown_timeout_is_lost() {
     let setup = Setup::new(newest_python(), &script(""))
-        .with(|config| config.shutdown_timeout = Duration::from_millis(100));
+        .with(|config| config.settings.shutdown_timeout = Duration::from_millis(100));
     let mut daemon = setup.start();
     let running = waiting_for_its_body(&daemon);
     daemon.signal(libc::SIGTERM);
@@ -81,7 +81,7 @@ fn a_request_that_outlasts_shutdown_timeout_is_lost() {
 fn sigusr1_and_the_monitors_end_wait_for_running_requests() {
     for lose_monitor in [false, true] {
         let setup = Setup::new(newest_python(), &script(""))
-            .with(|config| config.shutdown_timeout = Duration::from_millis(1));
+            .with(|config| config.settings.shutdown_timeout = Duration::from_millis(1));
         let mut daemon = setup.start();
         let running = waiting_for_its_body(&daemon);
         match lose_monitor {
@@ -139,8 +139,8 @@ fn a_kill_after_the_application_started_ends_the_connection() {
 #[test]
 fn an_application_that_is_not_loaded_in_time_ends_the_process_before_its_request_starts() {
     let setup = Setup::new(newest_python(), LOADS_FOR_EVER).with(|config| {
-        config.startup_timeout = Duration::from_millis(100);
-        config.shutdown_timeout = Duration::from_millis(100);
+        config.settings.startup_timeout = Duration::from_millis(100);
+        config.settings.shutdown_timeout = Duration::from_millis(100);
     });
     let mut daemon = setup.start();
     let child = waiting_for_its_script(&daemon);
@@ -157,7 +157,7 @@ fn an_application_that_is_not_loaded_in_time_ends_the_process_before_its_request
 #[test]
 fn a_loaded_application_is_not_subject_to_startup_timeout() {
     let setup = Setup::new(newest_python(), &script(""))
-        .with(|config| config.startup_timeout = Duration::from_millis(50));
+        .with(|config| config.settings.startup_timeout = Duration::from_millis(50));
     let mut daemon = setup.start();
     let running = waiting_for_its_body(&daemon);
     let begun = std::time::Instant::now();
@@ -172,7 +172,7 @@ fn a_loaded_application_is_not_subject_to_startup_timeout() {
 #[test]
 fn a_process_ends_to_be_replaced_when_it_was_idle_for_inactivity_timeout() {
     let setup = Setup::new(newest_python(), &script(""))
-        .with(|config| config.inactivity_timeout = Duration::from_millis(100));
+        .with(|config| config.settings.inactivity_timeout = Duration::from_millis(100));
     let mut daemon = setup.start();
     let running = waiting_for_its_body(&daemon);
     let begun = std::time::Instant::now();
@@ -190,7 +190,7 @@ fn a_process_ends_to_be_replaced_when_it_was_idle_for_inactivity_timeout() {
 #[test]
 fn a_request_that_is_no_activity_does_not_start_the_time_of_inactivity_timeout() {
     let setup = Setup::new(newest_python(), &script(""))
-        .with(|config| config.inactivity_timeout = Duration::from_millis(100));
+        .with(|config| config.settings.inactivity_timeout = Duration::from_millis(100));
     let mut daemon = setup.start();
     let ignored = Request::get("/hello").flags(flag::IGNORE_ACTIVITY);
     assert_eq!(daemon.connect().ask(&ignored).text(), "hello");
@@ -245,7 +245,7 @@ fn exit_functions_that_do_not_end_are_cut_short() {
              atexit.register(threading.Event().wait)\n",
         ),
     )
-    .with(|config| config.shutdown_timeout = Duration::from_millis(100));
+    .with(|config| config.settings.shutdown_timeout = Duration::from_millis(100));
     let mut daemon = setup.start();
     assert!(daemon.connect().ask(&Request::get("/hello")).is_whole());
     daemon.signal(libc::SIGTERM);

@@ -15,7 +15,8 @@ use wsgi_unix::socket::{self, Wait};
 use wsgi_unix::spawn::Command;
 use wsgi_unix::{accounts, hints, memory, pipe};
 use wsgi_wire::launch::{
-    GatewayConfig, GroupSpec, Identity, List, Message, MonitorConfig, RETIRE, monitor_fd,
+    DaemonSettings, GatewayConfig, GroupSpec, Identity, List, Message, MonitorConfig, RETIRE,
+    monitor_fd,
 };
 
 /// How long anything that must happen may take.
@@ -163,15 +164,12 @@ fn group(directory: &Path, processes: u32) -> GroupSpec {
             ..GatewayConfig::default()
         },
         identity: accounts::is_root().then(nobody),
-        umask: None,
         python_home: Some(bytes(directory)),
-        display_name: None,
-        lang: None,
-        locale: None,
-        startup_timeout: Duration::ZERO,
-        inactivity_timeout: Duration::ZERO,
-        shutdown_timeout: Duration::from_secs(5),
-        graceful_timeout: Duration::from_secs(5),
+        daemon: DaemonSettings {
+            shutdown_timeout: Duration::from_secs(5),
+            graceful_timeout: Duration::from_secs(5),
+            ..DaemonSettings::default()
+        },
         socket: bytes(&directory.join("socket")),
         listener_fd: monitor_fd::GROUPS as u32,
         hints_fd: monitor_fd::GROUPS as u32 + 1,

@@ -1,7 +1,7 @@
 //! What a process is told about its interpreters: how Python is started, and which rules hold for
 //! which application group.
 
-use super::{Field, List};
+use super::{Field, List, record};
 use crate::codec::{Reader, WireError};
 
 record! {

@@ -13,7 +13,9 @@ use wsgi_unix::hints::{self, HintPage, Slot};
 use wsgi_unix::process::{self, Ended};
 use wsgi_unix::spawn::Command;
 use wsgi_unix::{accounts, memory, pipe, socket};
-use wsgi_wire::launch::{DaemonConfig, GatewayConfig, ImportScript, List, Message, daemon_fd};
+use wsgi_wire::launch::{
+    DaemonConfig, DaemonSettings, GatewayConfig, ImportScript, List, Message, daemon_fd,
+};
 
 use super::{Child, PATIENCE, Python, wait_until};
 
@@ -80,13 +82,11 @@ impl Setup {
             gateway,
             slot: 0,
             client_uid: accounts::own_uid(),
-            display_name: None,
-            lang: None,
-            locale: None,
-            startup_timeout: Duration::ZERO,
-            inactivity_timeout: Duration::ZERO,
-            shutdown_timeout: Duration::from_secs(5),
-            graceful_timeout: Duration::from_secs(5),
+            settings: DaemonSettings {
+                shutdown_timeout: Duration::from_secs(5),
+                graceful_timeout: Duration::from_secs(5),
+                ..DaemonSettings::default()
+            },
         };
         Setup {
             python: python.program.clone(),

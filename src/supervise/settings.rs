@@ -1,0 +1,53 @@
+//! What the options of a process group mean for its processes, as the monitor and they are told.
+//!
+//! Runs in the parent, also under `configtest`: it looks up groups of users and changes nothing.
+
+use wsgi_config::daemon_options::{self, DaemonOptions};
+use wsgi_wire::launch::{DaemonSettings, Drawn, List, ProcessSettings, Variable};
+
+/// What each daemon is told.
+pub fn of_daemon(options: &DaemonOptions) -> DaemonSettings {
+    DaemonSettings {
+        display_name: options.display_name.clone(),
+        lang: options.lang.clone(),
+        locale: options.locale.clone(),
+        stack_size: options.stack_size,
+        startup_timeout: options.startup_timeout,
+        inactivity_timeout: options.inactivity_timeout,
+        shutdown_timeout: options.shutdown_timeout,
+        graceful_timeout: options.graceful_timeout,
+        eviction_timeout: options.eviction_timeout,
+        deadlock_timeout: options.deadlock_timeout,
+        request_timeout: options.request_timeout,
+        interrupt_timeout: options.interrupt_timeout,
+        maximum_requests: drawn(options.maximum_requests),
+        restart_interval: drawn(options.restart_interval),
+        recycle_memory: options.recycle_memory,
+    }
+}
+
+/// What the monitor does before it executes Python.
+pub fn of_process(options: &DaemonOptions) -> ProcessSettings {
+    let variable = |(name, value): &(Vec<u8>, Vec<u8>)| Variable {
+        name: name.clone(),
+        value: value.clone(),
+    };
+    ProcessSettings {
+        umask: options.umask,
+        supplementary_groups: None,
+        chroot: options.chroot.clone(),
+        cpu_priority: options.cpu_priority,
+        cpu_time_limit: options.cpu_time_limit,
+        memory_limit: options.memory_limit,
+        virtual_memory_limit: options.virtual_memory_limit,
+        environment: List(options.environment.iter().map(variable).collect()),
+        environment_files: List(options.environment_files.clone()),
+    }
+}
+
+fn drawn(value: daemon_options::Drawn) -> Drawn {
+    Drawn {
+        least: value.least,
+        jitter: value.jitter,
+    }
+}

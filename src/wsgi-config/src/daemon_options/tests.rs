@@ -1,0 +1,165 @@
+//! Tests of the options of WSGIDaemonProcess.
+
+use super::value::{bytes, drawn, signed, variable};
+use super::*;
+
+fn options(args: &str) -> DaemonOptions {
+    parse(args.as_bytes()).expect("accepted")
+}
+
+fn refused(args: &str) -> String {
+    parse(args.as_bytes()).expect_err("refused").to_string()
+}
+
+#[test]
+fn a_name_alone_gives_the_defaults() {
+    let group = options("app");
+    assert_eq!(group, DaemonOptions::with_defaults(b"app".to_vec()));
+    assert_eq!((group.processes, group.threads), (None, 15));
+    assert_eq!(group.listen_backlog, 100);
+    assert_eq!(group.shutdown_timeout, Duration::from_secs(5));
+    assert_eq!(group.connect_timeout, Duration::from_secs(15));
+}
+
+#[test]
+fn every_supported_option_reaches_its_field() {
+    let group = options(
+        r#"app processes=2 threads=8 user=www group=#33 umask=0027 home=/srv/app
+           python-home=/srv/venv python-path="/a b:/c::" python-eggs=/srv/eggs
+           switch-interval=0.01 display-name=%{GROUP}
+           lang=en_US.UTF-8 locale='C.UTF-8' listen-backlog=7 startup-timeout=1 inactivity-timeout=6
+           shutdown-timeout=2 graceful-timeout=3 connect-timeout=4 socket-timeout=5"#,
+    );
+    assert_eq!((group.processes, group.threads), (Some(2), 8));
+    assert_eq!(group.user.as_deref(), Some(&b"www"[..]));
+    assert_eq!(group.group.as_deref(), Some(&b"#33"[..]));
+    assert_eq!(group.umask, Some(0o27));
+    assert_eq!(group.home.as_deref(), Some(&b"/srv/app"[..]));
+    assert_eq!(group.python_home.as_deref(), Some(&b"/srv/venv"[..]));
+    assert_eq!(group.python_path, [b"/a b".to_vec(), b"/c".to_vec()]);
+    assert_eq!(group.python_eggs.as_deref(), Some(&b"/srv/eggs"[..]));
+    assert_eq!(group.switch_interval, Some(10_000));
+    assert_eq!(group.display_name.as_deref(), Some(&b"(wsgi:app)"[..]));
+    assert_eq!(group.lang.as_deref(), Some(&b"en_US.UTF-8"[..]));
+    assert_eq!(group.locale.as_deref(), Some(&b"C.UTF-8"[..]));
+    assert_eq!(group.listen_backlog, 7);
+    let seconds = [
+        group.startup_timeout,
+        group.shutdown_timeout,
+        group.graceful_timeout,
+        group.connect_timeout,
+    ];
+    assert_eq!(seconds.map(|time| time.as_secs()), [1, 2, 3, 4]);
+    assert_eq!(group.socket_timeout, Some(Duration::from_secs(5)));
+    assert_eq!(group.inactivity_timeout, Duration::from_secs(6));
+}
+
+#[test]
+fn a_socket_timeout_of_zero_is_apaches_timeout() {
+    assert_eq!(options("app socket-timeout=0").socket_timeout, None);
+}
+
+#[test]
+fn the_last_value_of_a_repeated_option_counts() {
+    assert_eq!(options("app threads=2 threads=3").threads, 3);
+}
+
+#[test]
+fn a_value_that_does_not_fit_is_named_with_its_option() {
+    assert_eq!(
+        refused("app threads=none"),
+        "WSGIDaemonProcess: invalid value 'none' for option 'threads': \
+         a number from 1 to 65533 is expected"
+    );
+    for args in [
+        "app threads=0",
+        "app threads=65534",
+        "app threads=+3",
+        "app threads=",
+        "app processes=0",
+        "app processes=-1",
+        "app umask=8",
+        "app umask=1000",
+        "app user=",
+        "app home=srv",
+        "app python-home=venv",
+        "app python-eggs=eggs",
+        "app switch-interval=0",
+        "app startup-timeout=1.5",
+        "app inactivity-timeout=1.5",
+        "app listen-backlog=0",
+        "app display-name=",
+        "app shutdown-timeout=99999999999",
+    ] {
+        assert!(refused(args).contains("invalid value"), "{args}");
+    }
+}
+
+#[test]
+fn options_that_do_not_work_yet_are_refused_and_unknown_ones_named() {
+    assert_eq!(
+        refused("app chroot=/srv"),
+        "WSGIDaemonProcess: option 'chroot' is not yet supported"
+    );
+    assert_eq!(
+        refused("app thread=5"),
+        "WSGIDaemonProcess: unknown option 'thread'"
+    );
+    assert_eq!(
+        refused("app fast"),
+        "WSGIDaemonProcess: 'fast' is not an option of the form name=value"
+    );
+    assert_eq!(
+        refused(" "),
+        "WSGIDaemonProcess: the name of the process group is required"
+    );
+    assert_eq!(
+        refused("app home='/a"),
+        "WSGIDaemonProcess: the arguments cannot be split into words"
+    );
+}
+
+#[test]
+fn numbers_with_jitter_sign_or_unit_are_read_and_others_are_not() {
+    let just = |least| Some(Drawn { least, jitter: 0 });
+    assert_eq!(drawn(b"1000"), just(1000));
+    let wide = Drawn {
+        least: 1000,
+        jitter: 200,
+    };
+    assert_eq!(drawn(b"1000+200"), Some(wide));
+    for text in ["", "+", "1+", "+1", "1+2+3", "4294967295+1"] {
+        assert_eq!(drawn(text.as_bytes()), None, "{text}");
+    }
+    assert_eq!((signed(b"-20"), signed(b"20")), (Some(-20), Some(20)));
+    assert_eq!((signed(b"--1"), signed(b"-")), (None, None));
+    assert_eq!((bytes(b"512"), bytes(b"2k")), (Some(512), Some(2048)));
+    assert_eq!((bytes(b"3M"), bytes(b"1G")), (Some(3 << 20), Some(1 << 30)));
+    for text in ["", "K", "1T", "1.5M", "-1", "99999999999999999999"] {
+        assert_eq!(bytes(text.as_bytes()), None, "{text}");
+    }
+}
+
+#[test]
+fn a_variable_has_a_name_of_the_environment() {
+    assert_eq!(variable(b"A_1=b=c"), Some((&b"A_1"[..], &b"b=c"[..])));
+    assert_eq!(variable(b"A="), Some((&b"A"[..], &b""[..])));
+    for entry in ["", "A", "=b", "1A=b", "A B=c", "A=\0"] {
+        assert_eq!(variable(entry.as_bytes()), None, "{entry}");
+    }
+}
+
+#[test]
+fn the_table_names_each_option_once() {
+    let mut names: Vec<_> = OPTIONS.iter().map(|row| row.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), OPTIONS.len());
+    let retired = |row: &&OptionRow| matches!(row.take, Take::Retired(..));
+    assert_eq!(OPTIONS.iter().filter(retired).count(), 2);
+    // mod_wsgi's, its retired ones, and ours: recycle-memory, env, env-file.
+    assert_eq!(names.len(), 44 + 2 + 3);
+    for row in OPTIONS {
+        assert!(!row.doc.is_empty(), "{}", row.name);
+    }
+}
