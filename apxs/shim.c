@@ -50,6 +50,19 @@ apr_status_t wsgi_bucket_read(apr_bucket *bucket, const char **data, apr_size_t 
     return apr_bucket_read(bucket, data, length, block);
 }
 
+void wsgi_cache_login(request_rec *r, const char *user, const char *realm, const char *hash)
+{
+    APR_OPTIONAL_FN_TYPE(ap_authn_cache_store) *store =
+        APR_RETRIEVE_OPTIONAL_FN(ap_authn_cache_store);
+    if (store != NULL)
+        store(r, "wsgi", user, realm, hash);
+}
+
+int wsgi_caches_logins(void)
+{
+    return APR_RETRIEVE_OPTIONAL_FN(ap_authn_cache_store) != NULL;
+}
+
 int wsgi_connection_is_tls(conn_rec *c)
 {
     APR_OPTIONAL_FN_TYPE(ssl_is_https) *is_https = APR_RETRIEVE_OPTIONAL_FN(ssl_is_https);

@@ -16,6 +16,8 @@ int wsgi_bucket_is_metadata(const apr_bucket *bucket);
 apr_bucket *wsgi_bucket_next(const apr_bucket *bucket);
 apr_status_t wsgi_bucket_read(apr_bucket *bucket, const char **data, apr_size_t *length,
                               apr_read_type_e block);
+void wsgi_cache_login(request_rec *r, const char *user, const char *realm, const char *hash);
+int wsgi_caches_logins(void);
 int wsgi_connection_is_tls(conn_rec *c);
 void wsgi_log_request(const request_rec *r, int level, apr_status_t status, const char *text);
 void wsgi_log_server(const server_rec *s, int level, apr_status_t status, const char *text);

@@ -7,6 +7,7 @@
 #include <http_main.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <ap_expr.h>
 #include <ap_mpm.h>
 #include <ap_regex.h>
 #include <mod_auth.h>
@@ -15,7 +16,9 @@
 #include <unixd.h>
 #include <util_filter.h>
 #include <apr_buckets.h>
+#include <apr_general.h>
 #include <apr_hash.h>
+#include <apr_md5.h>
 #include <apr_optional.h>
 #include <apr_pools.h>
 #include <apr_portable.h>

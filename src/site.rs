@@ -19,6 +19,8 @@ pub struct Site {
     pub restrict_embedded: bool,
     /// WSGICaseSensitivity Off.
     pub ignores_case: bool,
+    /// mod_authn_socache may keep what the provider `wsgi` finds out.
+    pub offers_logins: bool,
 }
 
 /// The site of the running configuration. The pool that owns it is cleared only when no request

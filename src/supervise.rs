@@ -28,6 +28,7 @@ use wsgi_wire::launch::{GatewayConfig, List, MonitorConfig};
 use crate::config::Configuration;
 use crate::daemon::{Group, GroupParts};
 use crate::embedded::Embedded;
+use crate::httpd::login_cache;
 use crate::httpd::pool::Pool;
 use crate::httpd::server::{self, Server};
 use crate::site::Site;
@@ -92,6 +93,7 @@ pub fn start(pool: Pool<'static>, server: Server<'static>) -> Result<(), StartEr
         embedded,
         restrict_embedded: configuration.borrow().restrict_embedded,
         ignores_case: configuration.borrow().ignores_case,
+        offers_logins: login_cache::is_wanted_for(b"wsgi"),
     };
     site.install(pool);
     server::add_product(pool, concat!("mod_wsgi_rs/", env!("CARGO_PKG_VERSION")));

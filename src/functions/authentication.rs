@@ -9,8 +9,10 @@ use wsgi_wire::function::Answer;
 
 use super::{FunctionError, Place, ask_one};
 use crate::config::{DirectoryConfig, FunctionSite};
+use crate::httpd::login_cache;
 use crate::httpd::provider::{PasswordVerdict, RealmHash};
 use crate::httpd::request::Request;
+use crate::site::Site;
 
 const CHECK_PASSWORD: &str = "check_password";
 const GET_REALM_HASH: &str = "get_realm_hash";
@@ -43,9 +45,15 @@ fn verify(
 ) -> Result<PasswordVerdict, FunctionError> {
     let place = Place::of(request, script_of(request)?);
     match ask_one(&place, CHECK_PASSWORD, &[user, password])? {
-        Answer::Bool(true) => Ok(PasswordVerdict::Right),
+        Answer::Bool(true) => {
+            if offers_logins() {
+                login_cache::offer_password(request, user, password);
+            }
+            Ok(PasswordVerdict::Right)
+        }
         Answer::Bool(false) => Ok(PasswordVerdict::Wrong),
         Answer::None => Ok(PasswordVerdict::UnknownUser),
+        // Not for the cache, which would take the user by the name that was replaced.
         Answer::Text(name) if is_name(&name) => {
             request.set_user(request.pool().string(&name));
             Ok(PasswordVerdict::Right)
@@ -55,6 +63,11 @@ fn verify(
             Err(place.unexpected(CHECK_PASSWORD, &other, expected))
         }
     }
+}
+
+/// Whether mod_authn_socache may want to keep what was found out.
+fn offers_logins() -> bool {
+    Site::current().is_some_and(|site| site.offers_logins)
 }
 
 /// A name that httpd would see the whole of.
@@ -71,7 +84,11 @@ fn find_hash<'r>(
     match ask_one(&place, GET_REALM_HASH, &[user, realm])? {
         Answer::None => Ok(RealmHash::UnknownUser),
         Answer::Text(hash) | Answer::Bytes(hash) => {
-            Ok(RealmHash::Known(request.pool().string(&hash)))
+            let hash = request.pool().string(&hash);
+            if offers_logins() {
+                login_cache::offer_realm_hash(request, user, realm, hash);
+            }
+            Ok(RealmHash::Known(hash))
         }
         other => {
             let expected = "None or the hash as a str";

@@ -5,11 +5,10 @@
 //! in the parent. Every function httpd calls is one call to the panic boundary, and a panic grants
 //! nothing.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{CStr, c_char, c_void};
 use std::ptr::null;
 
-use wsgi_config::words;
-
+use super::authorization::Required;
 use super::{authentication, authorization};
 use crate::ffi;
 use crate::httpd::boundary::guard;
@@ -83,14 +82,13 @@ unsafe extern "C" fn on_check_authorization(
     guard(Authorization::Failed.code(), || {
         // SAFETY: httpd lends the request that is authorized.
         let request = unsafe { Request::from_raw(request) };
-        // SAFETY: `on_parse_require_line` stored the words in the configuration's pool, or null.
-        let required = unsafe { required.cast::<Vec<Vec<u8>>>().as_ref() };
-        let required = required.map(Vec::as_slice).unwrap_or_default();
+        // SAFETY: `on_parse_require_line` stored this in the configuration's pool, or null.
+        let required = unsafe { required.cast::<Required>().as_ref() };
         authorization::check(request, required).code()
     })
 }
 
-/// Splits the line once; answers null or the sentence that stops httpd.
+/// Parses the line once; answers null or the sentence that stops httpd.
 unsafe extern "C" fn on_parse_require_line(
     parameters: *mut ffi::cmd_parms,
     line: *const c_char,
@@ -101,12 +99,14 @@ unsafe extern "C" fn on_parse_require_line(
         // SAFETY: the pool of the configuration (or of an .htaccess file's request) that is read.
         let pool = unsafe { Pool::from_raw(pool) };
         // SAFETY: httpd passes the line as a terminated string.
-        let line = unsafe { c_bytes(line) }.unwrap_or_default();
-        match words::split(line) {
-            Ok(groups) => {
-                let groups: *const Vec<Vec<u8>> = pool.place(groups);
+        let line = unsafe { CStr::from_ptr(line) };
+        // SAFETY: httpd lends the parameters of the line, and keeps what it is parsed to as long
+        // as their pool.
+        match unsafe { Required::parse(parameters, line) } {
+            Ok(required) => {
+                let required: *const Required = pool.place(required);
                 // SAFETY: httpd lends a place for what the line was parsed to.
-                unsafe { *parsed = groups.cast() };
+                unsafe { *parsed = required.cast() };
                 null()
             }
             Err(error) => {

@@ -5,8 +5,10 @@
 
 pub mod boundary;
 pub mod brigade;
+pub mod expression;
 pub mod hook;
 pub mod log;
+pub mod login_cache;
 pub mod other_child;
 pub mod pool;
 pub mod provider;

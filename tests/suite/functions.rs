@@ -6,10 +6,11 @@ use wsgi_tests::{Builder, Mode, Request, Server, curl, server};
 
 use crate::support::certificate;
 
-const SCRIPT: &str = "@APPS@/functions/decisions.py";
+/// The functions, which decide as they are asked to.
+pub const SCRIPT: &str = "@APPS@/functions/decisions.py";
 
 /// Where the functions run: our own addition lets a daemon have them.
-fn place(mode: Mode) -> &'static str {
+pub fn place(mode: Mode) -> &'static str {
     match mode {
         Mode::Daemon if compat().is_none() => "process-group=app",
         _ => "",
@@ -18,7 +19,7 @@ fn place(mode: Mode) -> &'static str {
 
 /// A server whose pages below `/page` are guarded by `directives`, `@PLACE@` standing for the options
 /// of the mode.
-fn guarded(mode: Mode, modules: &[&str], directives: &str) -> Builder {
+pub fn guarded(mode: Mode, modules: &[&str], directives: &str) -> Builder {
     let directives = directives.replace("@PLACE@", place(mode));
     Server::builder(mode)
         .modules(modules)
@@ -42,7 +43,8 @@ fn with_basic(mode: Mode, more: &str) -> Builder {
     guarded(mode, &modules, &format!("{BASIC}{more}"))
 }
 
-fn with_groups(mode: Mode, require: &str) -> Builder {
+/// The same, where Python also knows the groups.
+pub fn with_groups(mode: Mode, require: &str) -> Builder {
     let more = format!("WSGIAuthGroupScript @SCRIPT@ @PLACE@\n{require}");
     with_basic(mode, &more)
 }
@@ -58,7 +60,7 @@ fn with_digest(mode: Mode) -> Builder {
 
 /// The status of `target` for this user, and the body.
 #[track_caller]
-fn ask(server: &Server, target: &str, arguments: &[&str]) -> (u16, String) {
+pub fn ask(server: &Server, target: &str, arguments: &[&str]) -> (u16, String) {
     let url = format!("http://{}{target}", server.address());
     let answer = curl::fetch(&url, arguments);
     (
@@ -67,8 +69,9 @@ fn ask(server: &Server, target: &str, arguments: &[&str]) -> (u16, String) {
     )
 }
 
+/// The status of `target` for this user.
 #[track_caller]
-fn status(server: &Server, target: &str, user: &str) -> u16 {
+pub fn status(server: &Server, target: &str, user: &str) -> u16 {
     ask(server, target, &["--user", user]).0
 }
 

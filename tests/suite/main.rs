@@ -43,4 +43,5 @@ mod response;
 mod restart;
 mod streaming;
 mod uploads;
+mod users;
 mod wsgi_protocol;
