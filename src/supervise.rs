@@ -236,6 +236,7 @@ fn make_embedded(
         processes,
         threads,
         multiprocess: processes > 1,
+        copies: 1,
         reserve_main: configuration.reserves_main(b""),
         python_path: List(configuration.python_path.clone()),
         home: None,

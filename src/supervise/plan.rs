@@ -235,7 +235,9 @@ fn planned(
         process_group: options.name.clone(),
         processes: options.processes.unwrap_or(1).max(1),
         threads: options.threads.max(1),
-        multiprocess: options.processes.is_some(),
+        // Copies of an application share no objects, as processes do not.
+        multiprocess: options.processes.is_some() || options.interpreters > 1,
+        copies: options.interpreters,
         reserve_main: configuration.reserves_main(&options.name),
         python_path: List(options.python_path.clone()),
         home: options.home.clone(),

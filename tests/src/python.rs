@@ -70,6 +70,17 @@ pub fn pythons() -> &'static [Python] {
     })
 }
 
+/// A Python whose minor version fits; says so when none is here.
+pub fn python_with(fits: impl Fn(u32) -> bool) -> Option<&'static Python> {
+    let minor = |python: &Python| python.version.strip_prefix("3.")?.parse().ok();
+    let mut pythons = pythons().iter();
+    let found = pythons.find(|python| minor(python).is_some_and(&fits));
+    if found.is_none() {
+        eprintln!("SKIPPED: no such Python is here");
+    }
+    found
+}
+
 /// Debian's Python.
 pub fn debian() -> Python {
     let program = PathBuf::from("/usr/bin/python3");

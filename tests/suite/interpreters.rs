@@ -5,15 +5,10 @@ use std::collections::BTreeMap;
 
 use wsgi_tests::apache::{compat, only_ours};
 use wsgi_tests::load::Load;
-use wsgi_tests::python::{self, Packages, Python};
+use wsgi_tests::python::{self, Python, python_with};
 use wsgi_tests::{Builder, Mode, Server, process, wait};
 
 use crate::support::{facts_of, serving};
-
-const NOTHING: Packages = Packages {
-    name: "empty",
-    requirements: &[],
-};
 
 fn facts(server: &Server) -> BTreeMap<String, String> {
     facts_of(&server.text("/"))
@@ -28,17 +23,6 @@ fn started(builder: Builder) -> Server {
 
 fn with(mode: Mode, directives: &str) -> Server {
     started(serving(mode, "interpreter").directive(directives))
-}
-
-fn python_with(fits: impl Fn(u32) -> bool) -> Option<&'static Python> {
-    let minor = |python: &Python| python.version.strip_prefix("3.")?.parse().ok();
-    let found = python::pythons()
-        .iter()
-        .find(|python| minor(python).is_some_and(&fits));
-    if found.is_none() {
-        eprintln!("SKIPPED: no such Python is here");
-    }
-    found
 }
 
 in_both_modes! {
@@ -218,7 +202,7 @@ fn every_python_takes_its_switches_embedded() {
         return;
     }
     for python in python::pythons() {
-        let venv = python::venv(python, NOTHING);
+        let venv = python::venv(python, python::NONE);
         let server = with(
             Mode::Embedded,
             &format!(
@@ -240,7 +224,7 @@ fn two_groups(python: &Python) -> Server {
         Server::builder(Mode::Daemon)
             .daemon(&format!(
                 "threads=2 python-home={}",
-                python::venv(python, NOTHING).display()
+                python::venv(python, python::NONE).display()
             ))
             .directive(
                 "WSGIPerInterpreterGIL On\n\
@@ -280,7 +264,7 @@ fn interpreters_with_own_gils_serve_under_load_at_once() {
     let builder = Server::builder(Mode::Daemon)
         .daemon(&format!(
             "threads=8 python-home={}",
-            python::venv(python, NOTHING).display()
+            python::venv(python, python::NONE).display()
         ))
         .directive("WSGIPerInterpreterGIL On");
     let groups = ["a", "b", "c"];

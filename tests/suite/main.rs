@@ -8,6 +8,7 @@ mod support;
 
 mod body;
 mod configurations;
+mod copies;
 mod daemon;
 mod delivery;
 mod directives;

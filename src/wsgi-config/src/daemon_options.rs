@@ -38,6 +38,8 @@ pub struct DaemonOptions {
     pub processes: Option<u32>,
     /// Request threads per process.
     pub threads: u32,
+    /// Interpreters of each application group in a process, each with a GIL of its own.
+    pub interpreters: u32,
     /// The account to run as: a name, or `#` and a number.
     pub user: Option<Vec<u8>>,
     /// The group to run as: a name, or `#` and a number.
@@ -138,6 +140,7 @@ impl DaemonOptions {
             name,
             processes: None,
             threads: 15,
+            interpreters: 1,
             user: None,
             group: None,
             umask: None,

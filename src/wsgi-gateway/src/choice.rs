@@ -49,6 +49,31 @@ impl Choice {
         able
     }
 
+    /// How many interpreters the group gets, each with a GIL of its own if there are several.
+    pub fn copies(&self, group: &[u8]) -> u32 {
+        let wanted = self.config.copies;
+        if wanted <= 1 {
+            return 1;
+        }
+        let (major, minor) = self.version;
+        if self.version < python::OWN_GIL_SINCE {
+            self.complain(&format!(
+                "interpreters={wanted} needs Python 3.13 and this is {major}.{minor}: application \
+                 group '{}' has one interpreter",
+                String::from_utf8_lossy(group)
+            ));
+            return 1;
+        }
+        if group.is_empty() {
+            self.complain(&format!(
+                "interpreters={wanted} has no effect for %{{GLOBAL}}, the main interpreter, of \
+                 which a process has one"
+            ));
+            return 1;
+        }
+        wanted
+    }
+
     /// What holds for the group's interpreter. A switch interval belongs to a GIL, so a group that
     /// shares one cannot have an interval of its own.
     pub fn rule(&self, group: &[u8], own_gil: bool) -> InterpreterRule {

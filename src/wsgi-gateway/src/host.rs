@@ -72,8 +72,28 @@ impl Host {
         }
     }
 
+    /// Loads a script into every interpreter of its application group.
     fn import(&self, import: &ImportScript) -> Result<(), InterpreterError> {
-        let interpreter = self.interpreters.of(&import.application_group)?;
+        let copies = self.interpreters.of(&import.application_group)?;
+        for interpreter in copies.all() {
+            self.import_into(interpreter, import);
+        }
+        if self
+            .interpreters
+            .fall_back(&import.application_group, copies)?
+        {
+            let copies = self.interpreters.of(&import.application_group)?;
+            copies
+                .all()
+                .for_each(|interpreter| self.import_into(interpreter, import));
+        }
+        Ok(())
+    }
+
+    fn import_into(&self, interpreter: &Interpreter, import: &ImportScript) {
+        if interpreter.was_refused() {
+            return;
+        }
         let script = interpreter.script(&import.script);
         if let (Ok(module), Some(callable)) =
             (self.ready(interpreter, &script, false), &import.callable)
@@ -89,7 +109,6 @@ impl Host {
                 application::log_callable_missing(&script, callable);
             }
         }
-        Ok(())
     }
 
     fn ready(
@@ -113,21 +132,41 @@ impl Host {
             0
         };
         let mut session = wsgi::Session::begin(exchange);
-        let interpreter = match self.interpreters.of(head.application_group) {
-            Ok(interpreter) => interpreter,
-            Err(error) => {
-                exchange.log(level::ERROR, chain(&error).as_bytes());
-                return Verdict::Failed(Failure::Internal);
+        loop {
+            match self.attempt(head, &mut session, daemon_start) {
+                Ok(Some(verdict)) => return verdict,
+                Ok(None) => {}
+                Err(error) => {
+                    exchange.log(level::ERROR, chain(&error).as_bytes());
+                    return Verdict::Failed(Failure::Internal);
+                }
             }
-        };
+        }
+    }
+
+    /// Runs the request in an interpreter of its application group. `None` when that interpreter
+    /// could not load the script and the group has got another one: nothing was used of the request.
+    fn attempt(
+        &self,
+        head: &RequestHead<'_>,
+        session: &mut wsgi::Session<'_>,
+        daemon_start: u64,
+    ) -> Result<Option<Verdict>, InterpreterError> {
+        let group = head.application_group;
+        let copies = self.interpreters.of(group)?;
+        let lease = copies.lease();
+        let interpreter = lease.interpreter;
         let script = interpreter.script(head.script);
         let reloading = head.flags & flag::RELOADING != 0;
         let module = match self.ready(interpreter, &script, reloading) {
             Ok(module) => module,
-            Err(verdict) => return verdict,
+            Err(verdict) => {
+                let again = self.interpreters.fall_back(group, copies)?;
+                return Ok((!again).then_some(verdict));
+            }
         };
         if head.flags & flag::MODULES != 0 && self.modules_changed(interpreter) {
-            return Verdict::Replace;
+            return Ok(Some(Verdict::Replace));
         }
         let request = wsgi::Request {
             interpreter,
@@ -136,10 +175,13 @@ impl Host {
             head,
             daemon_start,
         };
-        match &head.functions {
+        let verdict = match &head.functions {
             None => session.run(&request),
             Some(functions) => session.ask(&request, functions),
-        }
+        };
+        // An import may come as late as in a request, which then has failed; the next will not.
+        self.interpreters.fall_back(group, copies)?;
+        Ok(Some(verdict))
     }
 
     /// Whether the process has to be replaced because modules changed on disk. Apache's own

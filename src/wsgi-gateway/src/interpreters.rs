@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
@@ -12,6 +13,7 @@ use wsgi_wire::launch::{GatewayConfig, InterpreterRule};
 
 use crate::application::Script;
 use crate::choice::Choice;
+use crate::copies::Copies;
 use crate::log::{self, level};
 use crate::objects::{self, Objects};
 use crate::python::{self, Attached, InterpreterState, Owned, Python, Raised};
@@ -46,6 +48,8 @@ pub struct Interpreter {
     pub known_keys: KnownKeys,
     scripts: Mutex<HashMap<Vec<u8>, Arc<Script>>>,
     watch: Watch,
+    /// An extension module has refused to work in it.
+    refused: AtomicBool,
 }
 
 impl Interpreter {
@@ -86,6 +90,14 @@ impl Interpreter {
     /// Logs an exception: `first_line`, then the traceback.
     pub fn log_exception(&self, python: Python<'_>, first_line: &str, error: &python::Error<'_>) {
         let mut lines = vec![first_line.as_bytes().to_vec()];
+        let refusal = self.objects.is_refusal.object(python);
+        let refused = refusal.call1(python, &error.value);
+        if refused
+            .and_then(|refused| refused.is_true(python))
+            .unwrap_or_else(|raised| raised.discard(python, false))
+        {
+            self.refused.store(true, Ordering::Relaxed);
+        }
         let describe = self.objects.describe.object(python);
         match describe.call2(python, &error.value, &error.trace) {
             Ok(described) => lines.extend(described.bytes_of_items(python)),
@@ -95,6 +107,11 @@ impl Interpreter {
             }
         }
         python.detached(|| log::block(level::ERROR, &lines));
+    }
+
+    /// Whether an extension module has refused to work in it.
+    pub fn was_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     fn name_application_group(&self, group: &[u8]) {
@@ -161,7 +178,7 @@ impl Interpreter {
 /// Which application group has which interpreter.
 pub struct Interpreters {
     config: Arc<GatewayConfig>,
-    groups: RwLock<HashMap<Vec<u8>, &'static Interpreter>>,
+    groups: RwLock<HashMap<Vec<u8>, &'static Copies>>,
     making: Mutex<Made>,
     main: &'static Interpreter,
     choice: Choice,
@@ -196,26 +213,65 @@ impl Interpreters {
         })
     }
 
-    /// The interpreter of an application group; made now if need be. Called without the GIL.
-    pub fn of(&self, group: &[u8]) -> Result<&'static Interpreter, InterpreterError> {
-        if let Some(interpreter) = self.groups.read().get(group) {
-            return Ok(interpreter);
+    /// The interpreters of an application group; made now if need be. Called without the GIL.
+    pub fn of(&self, group: &[u8]) -> Result<&'static Copies, InterpreterError> {
+        if let Some(copies) = self.groups.read().get(group) {
+            return Ok(copies);
         }
         let mut made = self.making.lock();
-        if let Some(interpreter) = self.groups.read().get(group) {
-            return Ok(interpreter);
+        if let Some(copies) = self.groups.read().get(group) {
+            return Ok(copies);
         }
-        let own_gil = self.choice.own_gil(group);
-        let interpreter = if group.is_empty() || (!own_gil && self.gives_main(&made)) {
-            self.give_main(&mut made, group)?
-        } else {
-            let interpreter = self.make(made.count, group, own_gil)?;
-            made.count += 1;
-            made.all.push(interpreter);
-            interpreter
-        };
-        self.groups.write().insert(group.to_vec(), interpreter);
-        Ok(interpreter)
+        let copies = self.choice.copies(group);
+        let own_gil = copies > 1 || self.choice.own_gil(group);
+        let first = self.one(&mut made, group, own_gil)?;
+        let others = (1..copies).map(|_| self.make(&mut made, group, true));
+        let others = others.collect::<Result<_, _>>()?;
+        Ok(self.settle(group, Copies::new(first, others)))
+    }
+
+    /// Gives a group whose copies an extension module has refused a single interpreter instead;
+    /// whether it did, or another thread has. Called without the GIL.
+    pub fn fall_back(
+        &self,
+        group: &[u8],
+        copies: &'static Copies,
+    ) -> Result<bool, InterpreterError> {
+        if !copies.are_several() || !copies.all().any(Interpreter::was_refused) {
+            return Ok(false);
+        }
+        let mut made = self.making.lock();
+        let current = self.groups.read().get(group).copied();
+        if current.is_some_and(|current| std::ptr::eq(current, copies)) {
+            let shown = String::from_utf8_lossy(group);
+            let line = format!(
+                "an extension module does not work in interpreters with a GIL of their own: \
+                 application group '{shown}' falls back to one interpreter in this process"
+            );
+            log::to_process(level::WARNING, line.as_bytes());
+            let only = self.one(&mut made, group, false)?;
+            self.settle(group, Copies::new(only, Vec::new()));
+        }
+        Ok(true)
+    }
+
+    /// Kept for ever, as interpreters are: a request may still use what is replaced here.
+    fn settle(&self, group: &[u8], copies: Copies) -> &'static Copies {
+        let copies: &'static Copies = Box::leak(Box::new(copies));
+        self.groups.write().insert(group.to_vec(), copies);
+        copies
+    }
+
+    fn one(
+        &self,
+        made: &mut Made,
+        group: &[u8],
+        own_gil: bool,
+    ) -> Result<&'static Interpreter, InterpreterError> {
+        if group.is_empty() || (!own_gil && self.gives_main(made)) {
+            return self.give_main(made, group);
+        }
+        self.make(made, group, own_gil)
     }
 
     /// Extension modules break in second interpreters, so in a daemon the first application group
@@ -244,7 +300,7 @@ impl Interpreters {
 
     fn make(
         &self,
-        index: usize,
+        made: &mut Made,
         group: &[u8],
         own_gil: bool,
     ) -> Result<&'static Interpreter, InterpreterError> {
@@ -260,10 +316,12 @@ impl Interpreters {
         );
         let rule = self.choice.rule(group, own_gil);
         let attached = self.main.attach();
-        match attached.into_new_interpreter(index, own_gil) {
+        match attached.into_new_interpreter(made.count, own_gil) {
             Some((guard, state)) => {
+                made.count += 1;
                 let python = guard.python();
                 let interpreter = prepare(python, state, &self.config, group)?;
+                made.all.push(interpreter);
                 interpreter.enter(python, group, &rule)?;
                 Ok(interpreter)
             }
@@ -312,6 +370,7 @@ fn prepare(
             known_keys: KnownKeys::default(),
             scripts: Mutex::default(),
             watch: Watch::new(),
+            refused: AtomicBool::new(false),
         }))),
         Err(raised) => Err(prepare_error(python, raised, group)),
     }

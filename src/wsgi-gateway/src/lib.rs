@@ -8,6 +8,7 @@
 mod application;
 mod call;
 mod choice;
+mod copies;
 mod daemon;
 mod embedded;
 mod enquiry;

@@ -56,6 +56,8 @@ pub struct Objects {
     pub unreadable: Stored,
     /// The name `close`.
     pub close: Stored,
+    /// `is_refusal` of `runtime.py`.
+    pub is_refusal: Stored,
     /// `describe` of `runtime.py`.
     pub describe: Stored,
     /// `name_application_group` of `runtime.py`.
@@ -115,6 +117,7 @@ pub fn make(python: Python<'_>, config: &GatewayConfig, group: &[u8]) -> Result<
         load: stored(b"load")?,
         unreadable: stored(b"ScriptUnreadable")?,
         close: Owned::interned(python, b"close")?.store(),
+        is_refusal: stored(b"is_refusal")?,
         describe: stored(b"describe")?,
         name_application_group: stored(b"name_application_group")?,
         enter: stored(b"enter")?,

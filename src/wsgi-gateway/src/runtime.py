@@ -140,6 +140,18 @@ def own_frames_removed(trace):
     return trace
 
 
+def is_refusal(error):
+    """Whether an extension module refuses the interpreter it was imported in."""
+    causes = []
+    while error is not None and len(causes) < 16:
+        causes.append(error)
+        error = error.__cause__ or error.__context__
+    return any(
+        isinstance(cause, ImportError) and any(part in str(cause) for part in SECOND_INTERPRETER)
+        for cause in causes
+    )
+
+
 def describe(error, trace):
     """The lines of the log for an exception: its traceback, and what to do if that is known."""
     try:
@@ -149,14 +161,8 @@ def describe(error, trace):
     except Exception as failure:
         text = f"{type(error).__name__} (its traceback could not be formatted: {type(failure).__name__})"
     lines = text.splitlines()
-    causes, cause = [], error
-    while cause is not None and len(causes) < 16:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    for cause in causes:
-        if isinstance(cause, ImportError) and any(part in str(cause) for part in SECOND_INTERPRETER):
-            lines.append(OWN_GIL_ADVICE if own_gil else ADVICE)
-            break
+    if is_refusal(error):
+        lines.append(OWN_GIL_ADVICE if own_gil else ADVICE)
     return [line.encode("utf-8", "backslashreplace") for line in lines if line.strip()]
 
 

@@ -101,6 +101,9 @@ record! {
         threads: u32,
         /// `wsgi.multiprocess`.
         multiprocess: bool,
+        /// How many interpreters with a GIL of their own each application group has; 0 or 1: one,
+        /// as the rules say.
+        copies: u32,
         /// The main interpreter is asked for by name (`%{GLOBAL}`), so no other application group
         /// may be given it.
         reserve_main: bool,
@@ -330,6 +333,7 @@ mod tests {
             processes: 2,
             threads: 8,
             multiprocess: true,
+            copies: 2,
             reserve_main: false,
             python_path: List(vec![b"/srv/lib".to_vec()]),
             home: Some(b"/srv".to_vec()),

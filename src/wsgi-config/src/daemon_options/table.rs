@@ -94,6 +94,8 @@ pub const OPTIONS: &[OptionRow] = &[
         Take::Count(1, 65_533, |o, v| o.processes = Some(v))),
     row("threads", "a number from 1 to 65533", "15", "Requests a process runs at once",
         Take::Count(1, 65_533, |o, v| o.threads = v)),
+    row("interpreters", "a number from 1 to 64", "1", "Copies of each application in a process, each with a GIL of its own (Python 3.13)",
+        Take::Count(1, 64, |o, v| o.interpreters = v)),
     row("user", "an account name or #uid", "Apache's User", "The account the processes run as",
         Take::Text(|o, v| o.user = Some(v))),
     row("group", "a group name or #gid", "Apache's Group", "The primary group the processes run as",

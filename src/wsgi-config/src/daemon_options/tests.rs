@@ -24,13 +24,14 @@ fn a_name_alone_gives_the_defaults() {
 #[test]
 fn every_supported_option_reaches_its_field() {
     let group = options(
-        r#"app processes=2 threads=8 user=www group=#33 umask=0027 home=/srv/app
+        r#"app processes=2 threads=8 interpreters=2 user=www group=#33 umask=0027 home=/srv/app
            python-home=/srv/venv python-path="/a b:/c::" python-eggs=/srv/eggs
            switch-interval=0.01 display-name=%{GROUP}
            lang=en_US.UTF-8 locale='C.UTF-8' listen-backlog=7 startup-timeout=1 inactivity-timeout=6
            shutdown-timeout=2 graceful-timeout=3 connect-timeout=4 socket-timeout=5"#,
     );
     assert_eq!((group.processes, group.threads), (Some(2), 8));
+    assert_eq!(group.interpreters, 2);
     assert_eq!(group.user.as_deref(), Some(&b"www"[..]));
     assert_eq!(group.group.as_deref(), Some(&b"#33"[..]));
     assert_eq!(group.umask, Some(0o27));
@@ -78,6 +79,7 @@ fn a_value_that_does_not_fit_is_named_with_its_option() {
         "app threads=",
         "app processes=0",
         "app processes=-1",
+        "app interpreters=0",
         "app umask=8",
         "app umask=1000",
         "app user=",
@@ -157,8 +159,8 @@ fn the_table_names_each_option_once() {
     assert_eq!(names.len(), OPTIONS.len());
     let retired = |row: &&OptionRow| matches!(row.take, Take::Retired(..));
     assert_eq!(OPTIONS.iter().filter(retired).count(), 2);
-    // mod_wsgi's, its retired ones, and ours: recycle-memory, env, env-file.
-    assert_eq!(names.len(), 44 + 2 + 3);
+    // mod_wsgi's, its retired ones, and ours: recycle-memory, interpreters, env, env-file.
+    assert_eq!(names.len(), 44 + 2 + 4);
     for row in OPTIONS {
         assert!(!row.doc.is_empty(), "{}", row.name);
     }
