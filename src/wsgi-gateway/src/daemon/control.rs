@@ -220,7 +220,7 @@ impl<'s> Control<'s> {
 
     fn notice_replacement(&mut self) {
         if self.ending.is_none() && self.service.replacement_asked() {
-            self.replace(
+            self.recycle(
                 "script_reload",
                 "the application's script changed or failed to load: to be replaced",
             );
@@ -325,6 +325,11 @@ impl<'s> Control<'s> {
             cause,
         };
         self.begin(ending, reason);
+    }
+
+    /// Has the process replaced for a reason that can wait until a successor is ready.
+    fn recycle(&mut self, cause: &'static str, reason: &str) {
+        self.replace(cause, reason);
     }
 
     fn begin(&mut self, ending: Ending, reason: &str) {
