@@ -193,13 +193,27 @@ impl ServerConfig {
     }
 }
 
-/// A WSGIDaemonProcess and where it was written.
+/// A process group and where it was written. Virtual hosts that were copied from one another, as
+/// certbot does, define the same group several times.
 #[derive(Debug)]
 pub struct DaemonGroup {
     /// Its options.
     pub options: DaemonOptions,
-    /// The server it was written in: a virtual host's group is that host's alone.
-    pub server: Server<'static>,
+    /// The servers it was written in, the first one first: a virtual host's group is for hosts of
+    /// that name alone.
+    pub servers: Vec<Server<'static>>,
+    /// Where it was written first: `file:line`.
+    pub written_at: String,
+    /// Where the same was written again.
+    pub repeated_at: Vec<String>,
+}
+
+impl DaemonGroup {
+    /// Whether requests of this server may use it.
+    pub fn is_open_to(&self, server: Server<'_>) -> bool {
+        let mut owners = self.servers.iter();
+        owners.any(|owner| server.may_use_what_is_of(*owner))
+    }
 }
 
 /// A script that is loaded when its process starts.

@@ -93,8 +93,15 @@ enum DirectiveError {
     GroupInHtaccess { directive: String },
     #[error("{directive}: '{path}' is not an absolute path")]
     NotAbsolute { directive: String, path: String },
-    #[error("WSGIDaemonProcess: the name '{name}' duplicates an earlier definition")]
-    DuplicateGroup { name: String },
+    #[error(
+        "WSGIDaemonProcess: the process group '{name}' is defined at {earlier} and, with other \
+         options, at {place}; equal definitions are one group"
+    )]
+    DuplicateGroup {
+        name: String,
+        earlier: String,
+        place: String,
+    },
     #[error("{directive}: '{path}' cannot be made a path below ServerRoot")]
     SocketPrefix { directive: String, path: String },
     #[error("{directive}: invalid value '{value}': {expected} is expected")]
@@ -159,6 +166,19 @@ impl Place<'_> {
             value: String::from_utf8_lossy(value).into_owned(),
             expected,
         }
+    }
+
+    /// Where the directive was written: `file:line`.
+    fn written_at(&self) -> String {
+        let line = field!(self.parameters, directive);
+        if line.is_null() {
+            return "an unknown place".to_owned();
+        }
+        let file = field!(line, filename);
+        // SAFETY: httpd keeps the name of the file it reads with each of its lines.
+        let file = unsafe { c_bytes(file) }.unwrap_or_default();
+        let number = field!(line, line_num);
+        format!("{}:{number}", String::from_utf8_lossy(file))
     }
 
     fn flag(&self, value: &[u8]) -> Result<bool, DirectiveError> {

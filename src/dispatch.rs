@@ -103,16 +103,17 @@ impl RequestError {
         }
     }
 
-    /// The level to log at, or `None` when whoever met the failure has logged it.
-    fn level(&self) -> Option<Level> {
+    /// Logs it, unless whoever met the failure has.
+    fn tell(&self, request: Request<'_>) {
         match self {
-            RequestError::Choice(error) => (!error.is_logged()).then_some(Level::Error),
-            RequestError::Daemon(error) => error.level(),
-            RequestError::Embedded(EmbeddedError::Gateway(failure)) => match failure.blame() {
-                Blame::Client => Some(Level::Debug),
-                _ => None,
-            },
-            _ => Some(Level::Error),
+            RequestError::Choice(error) => error.tell(request),
+            RequestError::Daemon(error) => error.tell(request),
+            RequestError::Embedded(EmbeddedError::Gateway(failure)) => {
+                if failure.blame() == Blame::Client {
+                    log::request(request, Level::Debug, self);
+                }
+            }
+            _ => log::request(request, Level::Error, self),
         }
     }
 }
@@ -125,9 +126,7 @@ pub fn handle(request: Request<'_>) -> Status {
     match answer(request, target) {
         Ok(status) => status,
         Err(error) => {
-            if let Some(level) = error.level() {
-                log::request(request, level, &error);
-            }
+            error.tell(request);
             Status::http(error.status())
         }
     }

@@ -67,6 +67,7 @@ unsafe extern "C" fn on_check_config(
         match plan::check(pool) {
             Ok(()) => {
                 tell_what_has_no_effect(pool, server);
+                tell_what_is_one_group(pool, server);
                 Status::OK.code()
             }
             Err(error) => {
@@ -89,6 +90,24 @@ fn tell_what_has_no_effect(pool: Pool<'static>, server: Server<'static>) {
                 "WSGITrustedProxyHeaders: the header {header} is not known and has no effect"
             );
             log::server(server, Level::Warning, line);
+        }
+    }
+}
+
+/// One line for each process group that several servers define.
+fn tell_what_is_one_group(pool: Pool<'static>, server: Server<'static>) {
+    if !server::is_telling_pass() {
+        return;
+    }
+    for group in &Configuration::of(pool).borrow().groups {
+        if !group.repeated_at.is_empty() {
+            let name = String::from_utf8_lossy(&group.options.name);
+            let line = format!(
+                "WSGIDaemonProcess {name}: what {} says again is the process group of {}",
+                group.repeated_at.join(" and "),
+                group.written_at
+            );
+            log::server(server, Level::Info, line);
         }
     }
 }

@@ -149,7 +149,7 @@ impl Made {
             })?;
         Ok(Group::new(GroupParts {
             name: options.name.clone(),
-            server: self.planned.server,
+            servers: self.planned.servers.clone(),
             socket: self.socket.clone(),
             processes: self.planned.spec.gateway.processes,
             threads: options.threads,
@@ -157,7 +157,7 @@ impl Made {
             connect_timeout: plan::or_a_day(options.connect_timeout),
             socket_timeout: options
                 .socket_timeout
-                .unwrap_or_else(|| plan::or_a_day(self.planned.server.timeout())),
+                .unwrap_or_else(|| plan::or_a_day(self.planned.timeout)),
             hints,
         }))
     }

@@ -4,24 +4,23 @@
 //! all threads of a child: its one lock guards the list of idle connections.
 //!
 //! * [`connection`] connects, keeps idle connections and chooses among them.
+//! * [`error`] is why there was no answer, and what the client is told then.
 //! * [`frames`] reads messages.
 //! * [`exchange`] is one request on one connection.
 
 mod connection;
+mod error;
 mod exchange;
 mod frames;
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
-use thiserror::Error;
 use wsgi_unix::hints::HintPage;
 use wsgi_wire::head::{Attempts, EncodedHead};
-use wsgi_wire::{Blame, Failure, WireError};
 
 use crate::body::{Declared, RequestBody};
 use crate::httpd::log::{self, Level};
@@ -30,13 +29,14 @@ use crate::httpd::server::Server;
 use crate::httpd::status::Status;
 use crate::response::Rules;
 use connection::Connection;
+pub use error::DaemonError;
 use exchange::{Exchange, Outcome, Purpose};
 
 /// A daemon group as children see it.
 #[derive(Debug)]
 pub struct Group {
     name: Vec<u8>,
-    server: Server<'static>,
+    servers: Vec<Server<'static>>,
     socket: PathBuf,
     processes: u32,
     server_metrics: bool,
@@ -48,7 +48,7 @@ pub struct Group {
     idle: Mutex<Vec<Connection>>,
 }
 
-// SAFETY: the server pointer is read only, to compare and to read its constant name (SAFETY.md,
+// SAFETY: the server pointers are read only, to compare and to read their constant names (SAFETY.md,
 // "Configuration is read-only"); everything else is Send and Sync by itself.
 unsafe impl Send for Group {}
 // SAFETY: as above.
@@ -59,8 +59,8 @@ unsafe impl Sync for Group {}
 pub struct GroupParts {
     /// The group's name.
     pub name: Vec<u8>,
-    /// The server it was defined in.
-    pub server: Server<'static>,
+    /// The servers it was defined in.
+    pub servers: Vec<Server<'static>>,
     /// Its socket.
     pub socket: PathBuf,
     /// Its processes.
@@ -77,103 +77,6 @@ pub struct GroupParts {
     pub hints: OwnedFd,
 }
 
-/// Why a daemon did not answer a request.
-#[derive(Debug, Error)]
-pub enum DaemonError {
-    /// No daemon took the request in time.
-    #[error("no daemon of group '{group}' took the request within {} s", waited.as_secs())]
-    Queue {
-        /// The group.
-        group: String,
-        /// The option connect-timeout.
-        waited: Duration,
-    },
-    /// The socket cannot be reached.
-    #[error("cannot connect to the daemons of group '{group}' at {}: {source}", socket.display())]
-    Connect {
-        /// The group.
-        group: String,
-        /// The socket's path.
-        socket: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Every attempt met a daemon that was about to be replaced.
-    #[error(
-        "the daemons of group '{group}' were replaced {attempts} times while the request waited"
-    )]
-    Replaced {
-        /// The group.
-        group: String,
-        /// How many times the request was turned away.
-        attempts: u32,
-    },
-    /// The daemon died after the application had started.
-    #[error("daemon process {pid} of group '{group}' ended before its response was complete")]
-    Lost {
-        /// The group.
-        group: String,
-        /// The process, or 0 if it had not said its id yet.
-        pid: u32,
-    },
-    /// The daemon was silent for too long.
-    #[error("daemon process {pid} of group '{group}' sent nothing for {} s", waited.as_secs())]
-    TimedOut {
-        /// The group.
-        group: String,
-        /// The process, or 0.
-        pid: u32,
-        /// The option socket-timeout.
-        waited: Duration,
-    },
-    /// The connection failed in another way.
-    #[error("the connection to daemon process {pid} of group '{group}' failed: {source}")]
-    Socket {
-        /// The group.
-        group: String,
-        /// The process, or 0.
-        pid: u32,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The daemon sent what is no message.
-    #[error("daemon process {pid} of group '{group}' broke the protocol: {source}")]
-    Protocol {
-        /// The group.
-        group: String,
-        /// The process, or 0.
-        pid: u32,
-        /// What was wrong.
-        source: WireError,
-    },
-    /// The gateway in the daemon failed the request and has said why.
-    #[error("the application failed: {0:?}")]
-    Gateway(Failure),
-}
-
-impl DaemonError {
-    /// The HTTP status for the client.
-    pub fn status(&self) -> u16 {
-        match self {
-            DaemonError::Queue { .. } | DaemonError::Connect { .. } => 503,
-            DaemonError::Replaced { .. } => 503,
-            DaemonError::Lost { .. } | DaemonError::Socket { .. } => 502,
-            DaemonError::TimedOut { .. } => 504,
-            DaemonError::Protocol { .. } => 500,
-            DaemonError::Gateway(failure) => failure.status(),
-        }
-    }
-
-    /// The level to log at, or `None` when the gateway has logged it in the request's context.
-    pub fn level(&self) -> Option<Level> {
-        match self {
-            DaemonError::Gateway(failure) if failure.blame() == Blame::Client => Some(Level::Debug),
-            DaemonError::Gateway(_) => None,
-            _ => Some(Level::Error),
-        }
-    }
-}
-
 /// How often a request is tried again after a connection was lost before the application started.
 const LOST_TRIES: u32 = 3;
 
@@ -183,7 +86,7 @@ impl Group {
         let idle_limit = parts.processes.saturating_mul(parts.threads) as usize;
         Group {
             name: parts.name,
-            server: parts.server,
+            servers: parts.servers,
             socket: parts.socket,
             processes: parts.processes,
             server_metrics: parts.server_metrics,
@@ -201,9 +104,10 @@ impl Group {
         &self.name
     }
 
-    /// Whether a request of `server` may use it: a virtual host's group is for hosts of its name.
+    /// Whether a request of `server` may use it.
     pub fn is_open_to(&self, server: Server<'_>) -> bool {
-        !self.server.is_virtual() || self.server.hostname() == server.hostname()
+        let mut owners = self.servers.iter();
+        owners.any(|owner| server.may_use_what_is_of(*owner))
     }
 
     /// Lets a daemon of the group answer the request.

@@ -77,21 +77,29 @@ pub(super) fn set_daemon_process(
     arguments: &[u8],
 ) -> Result<(), DirectiveError> {
     let options = daemon_options::parse(arguments)?;
+    let written_at = place.written_at();
     place.edit(|configuration| {
-        if configuration
-            .groups
-            .iter()
-            .any(|group| group.options.name == options.name)
-        {
-            let name = String::from_utf8_lossy(&options.name).into_owned();
-            return Err(DirectiveError::DuplicateGroup { name });
+        let mut groups = configuration.groups.iter_mut();
+        if let Some(earlier) = groups.find(|group| group.options.name == options.name) {
+            if earlier.options != options {
+                return Err(DirectiveError::DuplicateGroup {
+                    name: String::from_utf8_lossy(&options.name).into_owned(),
+                    earlier: earlier.written_at.clone(),
+                    place: written_at,
+                });
+            }
+            earlier.servers.push(place.server);
+            earlier.repeated_at.push(written_at);
+            return Ok(());
         }
         configuration
             .without_effect
             .extend(options.without_effect.iter().copied());
         configuration.groups.push(DaemonGroup {
             options,
-            server: place.server,
+            servers: vec![place.server],
+            written_at,
+            repeated_at: Vec::new(),
         });
         Ok(())
     })

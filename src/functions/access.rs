@@ -36,7 +36,7 @@ pub fn check(request: Request<'_>) -> Status {
             Status::http(403)
         }
         Err(error) => {
-            error.log(request);
+            error.tell(request);
             if error.is_scripts_fault() {
                 Status::http(403)
             } else {

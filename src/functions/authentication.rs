@@ -20,7 +20,7 @@ const GET_REALM_HASH: &str = "get_realm_hash";
 /// Whether this is the user's password (RFC 7617).
 pub fn check_password(request: Request<'_>, user: &[u8], password: &[u8]) -> PasswordVerdict {
     verify(request, user, password).unwrap_or_else(|error| {
-        error.log(request);
+        error.tell(request);
         PasswordVerdict::Failed
     })
 }
@@ -28,7 +28,7 @@ pub fn check_password(request: Request<'_>, user: &[u8], password: &[u8]) -> Pas
 /// The hash of user, realm and password (RFC 7616 §3.4.2, MD5).
 pub fn realm_hash<'r>(request: Request<'r>, user: &[u8], realm: &[u8]) -> RealmHash<'r> {
     find_hash(request, user, realm).unwrap_or_else(|error| {
-        error.log(request);
+        error.tell(request);
         RealmHash::Failed
     })
 }

@@ -107,7 +107,7 @@ pub fn check(request: Request<'_>, required: Option<&Required>) -> Authorization
             Authorization::Denied
         }
         Err(error) => {
-            error.log(request);
+            error.tell(request);
             if error.is_scripts_fault() || matches!(error, FunctionError::NoScript(_)) {
                 Authorization::Denied
             } else {

@@ -128,19 +128,13 @@ impl FunctionError {
         }
     }
 
-    /// Whether the gateway has logged it.
-    pub fn is_logged(&self) -> bool {
-        matches!(
-            self,
-            FunctionError::Daemon(DaemonError::Gateway(_))
-                | FunctionError::Embedded(EmbeddedError::Gateway(_))
-        )
-    }
-
     /// Logs the failure, unless the gateway has.
-    pub fn log(&self, request: Request<'_>) {
-        if !self.is_logged() {
-            log::request(request, Level::Error, self);
+    pub fn tell(&self, request: Request<'_>) {
+        match self {
+            FunctionError::Daemon(DaemonError::Gateway(_))
+            | FunctionError::Embedded(EmbeddedError::Gateway(_)) => {}
+            FunctionError::Daemon(error) => error.tell(request),
+            _ => log::request(request, Level::Error, self),
         }
     }
 }

@@ -21,6 +21,8 @@ pub enum Level {
     Error = 3,
     /// Worth an administrator's look.
     Warning = 4,
+    /// What happens in the normal course of things.
+    Info = 6,
     /// For whoever looks for a fault.
     Debug = 7,
 }

@@ -485,6 +485,16 @@ impl<'r> Request<'r> {
         unsafe { c_bytes(value) }.unwrap_or_default()
     }
 
+    /// The id by which the client may name the request to an administrator: mod_unique_id's, which any
+    /// log can show, or else the error log's. It can be put into a page as it is.
+    pub fn public_id(self) -> &'r [u8] {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"@-_+/=".contains(byte);
+        let unique = self.subprocess_env().value(c"UNIQUE_ID");
+        unique
+            .filter(|id| id.iter().all(plain))
+            .unwrap_or_else(|| self.log_id())
+    }
+
     /// The id that the error log gives the connection.
     pub fn connection_log_id(self) -> &'r [u8] {
         let connection = field!(self.raw, connection);

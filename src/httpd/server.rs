@@ -52,6 +52,12 @@ impl<'s> Server<'s> {
         unsafe { c_bytes(value) }.unwrap_or_default()
     }
 
+    /// Whether requests of this server may use what was defined in `owner`: what a virtual host
+    /// defines is for hosts of its name, for instance the same host with and without TLS.
+    pub fn may_use_what_is_of(self, owner: Server<'_>) -> bool {
+        !owner.is_virtual() || owner.raw == self.raw || owner.hostname() == self.hostname()
+    }
+
     /// ServerAdmin.
     pub fn admin(self) -> &'s [u8] {
         let value = field!(self.raw, server_admin);

@@ -11,7 +11,7 @@ use wsgi_unix::accounts::{self, Account};
 use wsgi_wire::launch::{GatewayConfig, GroupSpec, Identity, ImportScript, List};
 
 use super::{interpreters, settings};
-use crate::config::{Configuration, DaemonGroup, Import};
+use crate::config::{Configuration, DaemonGroup};
 use crate::httpd::pool::Pool;
 use crate::httpd::server::{self, Server};
 
@@ -120,8 +120,10 @@ pub struct Plan {
 pub struct PlannedGroup {
     /// Its options.
     pub options: DaemonOptions,
-    /// The server it was defined in.
-    pub server: Server<'static>,
+    /// The servers it was defined in, the first one first.
+    pub servers: Vec<Server<'static>>,
+    /// Apache's Timeout where it was defined first.
+    pub timeout: Duration,
     /// What the monitor will be told.
     pub spec: GroupSpec,
 }
@@ -177,10 +179,7 @@ fn check_imports(configuration: &Configuration) -> Result<(), PlanError> {
                 group,
             });
         };
-        let open = !defined.server.is_virtual()
-            || defined.server == import.server
-            || defined.server.hostname() == import.server.hostname();
-        if !open {
+        if !defined.is_open_to(import.server) {
             return Err(PlanError::ImportForeign {
                 directive,
                 script,
@@ -208,20 +207,21 @@ fn check_functions(configuration: &Configuration) -> Result<(), PlanError> {
     Ok(())
 }
 
-/// The scripts to be loaded when a process of the group starts; an empty name is embedded mode.
+/// The scripts to be loaded when a process of the group starts, each once however many virtual hosts
+/// ask for it; an empty name is embedded mode.
 pub fn imports_of(configuration: &Configuration, process_group: &[u8]) -> Vec<ImportScript> {
-    let of_group = |import: &&Import| import.process_group == process_group;
-    let script = |import: &Import| ImportScript {
-        script: import.script.clone(),
-        application_group: import.application_group.clone(),
-        callable: import.callable.clone(),
-    };
-    configuration
-        .imports
-        .iter()
-        .filter(of_group)
-        .map(script)
-        .collect()
+    let mut scripts = Vec::new();
+    for import in &configuration.imports {
+        let script = ImportScript {
+            script: import.script.clone(),
+            application_group: import.application_group.clone(),
+            callable: import.callable.clone(),
+        };
+        if import.process_group == process_group && !scripts.contains(&script) {
+            scripts.push(script);
+        }
+    }
+    scripts
 }
 
 fn planned(
@@ -268,7 +268,8 @@ fn planned(
     };
     Ok(PlannedGroup {
         options: options.clone(),
-        server: group.server,
+        timeout: group.servers.first().unwrap_or(&server).timeout(),
+        servers: group.servers.clone(),
         spec,
     })
 }

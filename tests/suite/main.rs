@@ -7,6 +7,7 @@
 mod support;
 
 mod body;
+mod cloned_groups;
 mod configurations;
 mod copies;
 mod daemon;

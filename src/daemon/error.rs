@@ -1,0 +1,152 @@
+//! Why a daemon did not answer a request: its status, its line in the log, and what httpd's page and
+//! headers tell the client.
+//!
+//! Runs in a child's request thread. The client learns nothing of groups and processes, only when to
+//! come back, and the id by which the log names the request.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+use wsgi_wire::{Blame, Failure, WireError};
+
+use crate::httpd::log::{self, Level};
+use crate::httpd::pool::PoolStr;
+use crate::httpd::request::Request;
+
+/// When to come back after a moment in which processes are exchanged, seconds.
+const SOON: u32 = 1;
+
+/// When to come back while no process serves: about as long as the monitor waits before it tries again
+/// to start one that failed, seconds.
+const LATER: u32 = 5;
+
+/// Why a daemon did not answer a request.
+#[derive(Debug, Error)]
+pub enum DaemonError {
+    /// No daemon took the request in time.
+    #[error("no daemon of group '{group}' took the request within {} s", waited.as_secs())]
+    Queue {
+        /// The group.
+        group: String,
+        /// The option connect-timeout.
+        waited: Duration,
+    },
+    /// The socket cannot be reached.
+    #[error("cannot connect to the daemons of group '{group}' at {}: {source}", socket.display())]
+    Connect {
+        /// The group.
+        group: String,
+        /// The socket's path.
+        socket: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Every attempt met a daemon that was about to be replaced.
+    #[error(
+        "the daemons of group '{group}' were replaced {attempts} times while the request waited"
+    )]
+    Replaced {
+        /// The group.
+        group: String,
+        /// How many times the request was turned away.
+        attempts: u32,
+    },
+    /// The daemon died after the application had started.
+    #[error("daemon process {pid} of group '{group}' ended before its response was complete")]
+    Lost {
+        /// The group.
+        group: String,
+        /// The process, or 0 if it had not said its id yet.
+        pid: u32,
+    },
+    /// The daemon was silent for too long.
+    #[error("daemon process {pid} of group '{group}' sent nothing for {} s", waited.as_secs())]
+    TimedOut {
+        /// The group.
+        group: String,
+        /// The process, or 0.
+        pid: u32,
+        /// The option socket-timeout.
+        waited: Duration,
+    },
+    /// The connection failed in another way.
+    #[error("the connection to daemon process {pid} of group '{group}' failed: {source}")]
+    Socket {
+        /// The group.
+        group: String,
+        /// The process, or 0.
+        pid: u32,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The daemon sent what is no message.
+    #[error("daemon process {pid} of group '{group}' broke the protocol: {source}")]
+    Protocol {
+        /// The group.
+        group: String,
+        /// The process, or 0.
+        pid: u32,
+        /// What was wrong.
+        source: WireError,
+    },
+    /// The gateway in the daemon failed the request and has said why.
+    #[error("the application failed: {0:?}")]
+    Gateway(Failure),
+}
+
+impl DaemonError {
+    /// The HTTP status for the client.
+    pub fn status(&self) -> u16 {
+        match self {
+            DaemonError::Queue { .. } | DaemonError::Connect { .. } => 503,
+            DaemonError::Replaced { .. } => 503,
+            DaemonError::Lost { .. } | DaemonError::Socket { .. } => 502,
+            DaemonError::TimedOut { .. } => 504,
+            DaemonError::Protocol { .. } => 500,
+            DaemonError::Gateway(failure) => failure.status(),
+        }
+    }
+
+    /// The level to log at, or `None` when the gateway has logged it in the request's context.
+    pub fn level(&self) -> Option<Level> {
+        match self {
+            DaemonError::Gateway(failure) if failure.blame() == Blame::Client => Some(Level::Debug),
+            DaemonError::Gateway(_) => None,
+            _ => Some(Level::Error),
+        }
+    }
+
+    /// When the client should try again, seconds; only with status 503 (RFC 9110 §10.2.3).
+    fn retry_after(&self) -> Option<u32> {
+        match self {
+            DaemonError::Replaced { .. } => Some(SOON),
+            DaemonError::Queue { .. } | DaemonError::Connect { .. } => Some(LATER),
+            _ => None,
+        }
+    }
+
+    /// Logs it, and gives httpd's page for its status what the client may know.
+    pub fn tell(&self, request: Request<'_>) {
+        let pool = request.pool();
+        if let Some(seconds) = self.retry_after() {
+            let value = pool.string(seconds.to_string().as_bytes());
+            let headers = request.err_headers_out();
+            headers.set(PoolStr::constant(c"Retry-After"), value);
+        }
+        let Some(level) = self.level() else {
+            return;
+        };
+        if self.status() != 502 {
+            return log::request(request, level, self);
+        }
+        // httpd puts these notes into its page for 502, and into ERROR_NOTES of an ErrorDocument.
+        let id = String::from_utf8_lossy(request.public_id()).into_owned();
+        let notes = pool.string(format!("Request id: {id}").as_bytes());
+        request
+            .notes()
+            .set(PoolStr::constant(c"error-notes"), notes);
+        log::request(request, level, format_args!("{self} (request {id})"));
+    }
+}
