@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 use std::{fs, thread};
 
-use wsgi_tests::apache::only_ours;
+use wsgi_tests::apache::{compat, only_ours};
 use wsgi_tests::{Mode, Request, Server, wait};
 
 use crate::support::{facts_of, serving};
@@ -160,12 +160,52 @@ in_both_modes! {
         assert_eq!(sample.has(6), mode == Mode::Daemon);
         assert_eq!(sample.counts(94).iter().sum::<i32>(), 1);
         server.stop();
-        service.wait_for(|record| record.kind == STOPPING);
         if mode == Mode::Daemon && only_ours("a daemon may end before its last word") {
             return;
         }
+        // The reason of the end is a daemon's to tell, with its group.
+        service.wait_for(|record| {
+            record.kind == STOPPING && [6, 130].map(|id| record.has(id)) == [mode == Mode::Daemon; 2]
+        });
         let stopped = service.wait_for(|record| record.kind == STOPPED && record.count(132) > 0);
         assert_eq!(stopped.count(135), 1);
+    }
+
+    fn a_service_is_told_of_collections_and_their_collector(mode) {
+        let service = Service::new();
+        let script = "import gc\ngc.disable()\ngc.set_threshold(701, 11, 12)\n\
+                      def application(environ, start_response):\n    gc.collect(1)\n    \
+                      start_response('200 OK', [])\n    return [b'collected']\n";
+        let mut server = Server::builder(mode)
+            .directive(&service.directive("interval=0.5"))
+            .file("apps/collecting.wsgi", script)
+            .directive("WSGIScriptAlias /c @ROOT@/apps/collecting.wsgi application-group=named")
+            .start();
+        if compat().is_some() {
+            // It collects once more when its interpreters end, and may wait for itself then.
+            server.allow_log("still did not exit");
+        }
+        let until_collected = |meant: &dyn Fn(&Record) -> bool| {
+            service.wait_for(|record| {
+                server.get("/c");
+                meant(record)
+            })
+        };
+        server.get("/c");
+        let collection =
+            until_collected(&|record| record.kind == COLLECTION && record.count(322) == 1);
+        assert_eq!(collection.text(8), "named");
+        assert!(collection.number(320) > 1e9);
+        assert!(collection.number(321) < 10.0);
+        for id in [323, 324] {
+            collection.count(id);
+        }
+        let state = until_collected(&|record| {
+            record.kind == COLLECTOR && record.has(8) && record.count(303) == 701
+        });
+        assert_eq!([304, 305, 315].map(|id| state.count(id)), [11, 12, 0]);
+        assert!(state.count(307) > 0);
+        assert_eq!(state.fields.len(), 19);
     }
 
     fn a_slow_request_is_reported_while_it_runs_and_when_it_is_done(mode) {
@@ -271,6 +311,8 @@ const SLOW: u8 = 4;
 const STARTED: u8 = 5;
 const STOPPING: u8 = 6;
 const STOPPED: u8 = 7;
+const COLLECTOR: u8 = 8;
+const COLLECTION: u8 = 9;
 
 /// A service that hears what processes report.
 struct Service {
@@ -297,10 +339,13 @@ impl Service {
         Service { socket, directory }
     }
 
-    fn serving(&self, mode: Mode, app: &str, options: &str) -> wsgi_tests::Builder {
+    fn directive(&self, options: &str) -> String {
         let socket = self.directory.join("socket");
-        let line = format!("WSGITelemetryService unix:{} {options}", socket.display());
-        serving(mode, app).directive(&line)
+        format!("WSGITelemetryService unix:{} {options}", socket.display())
+    }
+
+    fn serving(&self, mode: Mode, app: &str, options: &str) -> wsgi_tests::Builder {
+        serving(mode, app).directive(&self.directive(options))
     }
 
     /// The first record from now on that is meant.

@@ -219,9 +219,9 @@ impl Host {
     /// or none is waited for; may take as long as the applications' functions do, so the caller sets
     /// a deadline.
     pub fn shutdown(&self, reason: &str) {
-        observe::telemetry::stopping();
+        observe::telemetry::stopping(reason);
         self.interpreters.end(reason);
-        observe::telemetry::stopped();
+        observe::telemetry::stopped(reason);
         python::leave_threads();
     }
 

@@ -23,10 +23,11 @@ use crate::wsgi::{input, start_response};
 pub const MOD_WSGI_VERSION: [u64; 3] = [6, 1, 1];
 
 /// The files of the Python half, in the order they are executed.
-const SOURCES: [&str; 3] = [
+const SOURCES: [&str; 4] = [
     concat!(include_str!("runtime.py"), "\0"),
     concat!(include_str!("events.py"), "\0"),
     concat!(include_str!("modules.py"), "\0"),
+    concat!(include_str!("collector.py"), "\0"),
 ];
 
 /// What tracebacks call the files of the Python half.
@@ -193,6 +194,11 @@ fn settings<'p>(
         None => Owned::none(python),
     };
     set(b"home", home)?;
+    let interval = match &config.telemetry {
+        Some(telemetry) => Owned::float(python, telemetry.interval.as_secs_f64())?,
+        None => Owned::none(python),
+    };
+    set(b"telemetry_interval", interval)?;
     set(b"python_path", paths(python, &config.python_path)?)?;
     Ok(settings)
 }

@@ -252,6 +252,9 @@ def enter(options):
         sys.stdout = Restricted("sys.stdout", "WSGIRestrictStdout")
     if options["restrict_signal"]:
         restrict_signals()
+    if SETTINGS["telemetry_interval"] is not None:
+        group = sys.modules["mod_wsgi"].application_group
+        watch_collector(group, SETTINGS["telemetry_interval"])
 
 
 def make_modules():

@@ -93,7 +93,8 @@ fn is_embedded() -> bool {
 
 /// The functions that the Python half gets.
 pub fn functions() -> impl Iterator<Item = &'static pyo3::ffi::PyMethodDef> {
-    events::FUNCTIONS.0.iter().chain(&metrics::FUNCTIONS.0)
+    let functions = events::FUNCTIONS.0.iter().chain(&metrics::FUNCTIONS.0);
+    functions.chain(&telemetry::FUNCTIONS.0)
 }
 
 /// What is observed of one request.

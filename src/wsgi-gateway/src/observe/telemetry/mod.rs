@@ -3,6 +3,7 @@
 //! One thread per process samples all others at intervals; it never calls Python. Nobody waits for
 //! the service: a datagram that it does not take is lost.
 
+mod collector;
 mod record;
 
 use std::ffi::OsStr;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use wsgi_wire::launch::{GatewayConfig, Telemetry};
 
+pub use self::collector::FUNCTIONS;
 use self::record::{Kind, LONGEST, Record};
 use super::fields::{self, Value};
 use super::phase::Phase;
@@ -68,25 +70,25 @@ pub fn begin(config: &GatewayConfig, interpreter: impl FnOnce() -> Description) 
     }
 }
 
-/// Reports that the process is about to end.
-pub fn stopping() {
+/// Reports that the process is about to end, and why (`shutdown_reason`; empty in Apache's own).
+pub fn stopping(reason: &str) {
     if let Some(reporter) = REPORTER.get() {
         let mut record = reporter.record(Kind::Stopping);
-        reporter.add_host(&mut record);
+        reporter.add_end(&mut record, reason);
         record.count(133, sample::totals().active);
         reporter.send(&record);
     }
 }
 
 /// Reports what is left and that the process ends.
-pub fn stopped() {
+pub fn stopped(reason: &str) {
     let (Some(reporter), Some(process)) = (REPORTER.get(), PROCESS.get()) else {
         return;
     };
     reporter.report();
     let totals = sample::totals();
     let mut record = reporter.record(Kind::Stopped);
-    reporter.add_host(&mut record);
+    reporter.add_end(&mut record, reason);
     record.number(131, seconds(now().saturating_sub(process.begun)));
     record.count(132, totals.requests);
     record.count(134, totals.active);
@@ -96,6 +98,7 @@ pub fn stopped() {
 
 const PROCESS_GROUP: u16 = 6;
 const HOST: u16 = 5;
+const REASON: u16 = 130;
 
 fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
@@ -149,9 +152,13 @@ impl Reporter {
         record.count(7, self.parent.into());
     }
 
-    fn add_host(&self, record: &mut Record) {
-        for (id, text) in self.identity.iter().filter(|(id, _)| *id == HOST) {
+    fn add_end(&self, record: &mut Record, reason: &str) {
+        let told = |(id, _): &&(u16, Vec<u8>)| matches!(*id, HOST | PROCESS_GROUP);
+        for (id, text) in self.identity.iter().filter(told) {
             record.text(*id, text);
+        }
+        if !reason.is_empty() {
+            record.text(REASON, reason.as_bytes());
         }
     }
 

@@ -18,6 +18,10 @@ pub enum Kind {
     Stopping = 6,
     /// The process ends.
     Stopped = 7,
+    /// The garbage collector of an interpreter.
+    Collector = 8,
+    /// One garbage collection.
+    Collection = 9,
 }
 
 const VERSION: u8 = 1;
