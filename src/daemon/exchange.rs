@@ -6,6 +6,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use wsgi_unix::file;
 use wsgi_unix::socket::{self, Wait};
@@ -29,6 +30,9 @@ use crate::httpd::request::Request;
 use crate::httpd::scoreboard;
 use crate::httpd::status::Status;
 use crate::response::{Response, Rules};
+
+/// How long after a flush further data of a response waits for more of it, at most.
+const FLUSH_PAUSE: Duration = Duration::from_millis(5);
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -73,6 +77,8 @@ pub struct Exchange<'x> {
     connection: Option<Connection>,
     peer: Option<Peer>,
     started: bool,
+    /// When the client last got what there was.
+    flushed: Option<Instant>,
     /// connect-timeout has passed without a message, and somebody serves.
     queued_long: bool,
     out: Vec<u8>,
@@ -106,6 +112,7 @@ impl<'x> Exchange<'x> {
             peer: connection.peer,
             connection: Some(connection),
             started: false,
+            flushed: None,
             queued_long: false,
             out: Vec::new(),
         }
@@ -140,11 +147,16 @@ impl<'x> Exchange<'x> {
             }
             wait = Wait::No;
             let next = match step {
-                Step::Nothing => {
-                    // The daemon has no more right now: the client shall have what there is.
-                    wait = Wait::Yes;
-                    self.client(|response| response.flush())
-                }
+                Step::Nothing => match self.more_comes(&connection) {
+                    Ok(true) => Next::GoOn,
+                    Ok(false) => {
+                        // The client shall have what there is.
+                        wait = Wait::Yes;
+                        self.flushed = Some(Instant::now());
+                        self.client(|response| response.flush())
+                    }
+                    Err(source) => Next::Stop(Outcome::Failed(self.socket_error(source))),
+                },
                 Step::Data(_) if self.is_asking() || !self.response.has_begun() => {
                     return self.out_of_order();
                 }
@@ -171,6 +183,16 @@ impl<'x> Exchange<'x> {
                 Next::End => return self.finish(connection),
             }
         }
+    }
+
+    /// Whether the daemon sends more within [`FLUSH_PAUSE`] of the last flush. A piece after a pause
+    /// goes at once; many that follow each other closely travel together.
+    fn more_comes(&self, connection: &Connection) -> io::Result<bool> {
+        let Some(flushed) = self.flushed.filter(|_| self.response.has_begun()) else {
+            return Ok(false);
+        };
+        let rest = FLUSH_PAUSE.saturating_sub(flushed.elapsed());
+        Ok(!rest.is_zero() && socket::wait_readable(connection.as_fd(), rest)?)
     }
 
     /// A queue may be long, so silence before the first message means nothing while a process of

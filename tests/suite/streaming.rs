@@ -1,6 +1,7 @@
 //! Bodies larger than memory should ever hold, both ways, and clients that take their time.
 
 use std::thread;
+use std::time::Instant;
 
 use wsgi_tests::apache::only_ours;
 use wsgi_tests::{Mode, Request, Server, wait};
@@ -123,6 +124,46 @@ in_both_modes! {
         let response = slow.response(false).expect("an answer");
         assert!(response.text().ends_with(&format!(" {MIB}")), "{}", response.text());
     }
+}
+
+/// Says a thousand things in a row and then, after the client has got them, one more.
+const TALKER: &str = "\
+import os
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    for number in range(1000):
+        yield b'%07d\\n' % number
+    gate = os.path.join(environ['TEST_STATE'], 'go')
+    while not os.path.exists(gate):
+        pass
+    yield b'last'
+";
+
+#[test]
+fn many_small_pieces_travel_together_and_none_waits_for_the_next() {
+    if only_ours("each piece is sent on its own") {
+        return;
+    }
+    let server = Server::builder(Mode::Daemon)
+        .file("apps/talker.wsgi", TALKER)
+        .directive("WSGIScriptAlias / @ROOT@/apps/talker.wsgi")
+        .start();
+    let mut connection = server.connect();
+    let began = Instant::now();
+    connection.write(&Request::get("/").head()).expect("sent");
+    connection.head(false).expect("a head");
+    let (mut pieces, mut bytes) = (0, 0);
+    while bytes < 8000 {
+        let chunk = connection.chunk().expect("a chunk").expect("more");
+        bytes += chunk.len();
+        pieces += 1;
+    }
+    // One at once, then one each 5 ms at most; a thousand pieces take far less than a second.
+    let most = 2 + began.elapsed().as_millis() / 5;
+    assert!(pieces <= most, "{pieces} pieces in {:?}", began.elapsed());
+    std::fs::write(server.state("go"), "").expect("the state directory is ours");
+    let last = connection.chunk().expect("a chunk");
+    assert_eq!(last, Some(b"last".to_vec()));
 }
 
 #[test]

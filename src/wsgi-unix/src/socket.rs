@@ -377,6 +377,30 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((one.into(), other.into()))
 }
 
+/// Waits until there is something to read, or an end, for at most `timeout` (rounded up to
+/// milliseconds); whether there is.
+pub fn wait_readable(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
+    let deadline = Instant::now() + timeout;
+    let ready = uninterrupted(|| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let milliseconds = left.as_micros().div_ceil(1000);
+        let mut entry = libc::pollfd {
+            fd: fd.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one entry, which lives for the call.
+        check(unsafe {
+            libc::poll(
+                &raw mut entry,
+                1,
+                c_int::try_from(milliseconds).unwrap_or(c_int::MAX),
+            )
+        })
+    })?;
+    Ok(ready > 0)
+}
+
 fn address_of(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
     let bytes = path.as_os_str().as_bytes();
     let mut address = libc::sockaddr_un {
