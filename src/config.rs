@@ -272,6 +272,8 @@ pub struct Configuration {
     pub section: Option<Selector>,
     /// WSGIDestroyInterpreter Off.
     pub left_at_end: bool,
+    /// WSGIMaximumApplicationGroups.
+    pub computed_groups: Option<u32>,
     /// WSGISocketPrefix, relative to ServerRoot.
     pub socket_prefix: Option<Vec<u8>>,
     /// WSGIRestrictEmbedded.

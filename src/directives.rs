@@ -241,6 +241,8 @@ directives! {
         c"Whether sub-interpreters run at once, with a GIL each.";
     c"WSGIFreeThreading" Interpreter One interpreters::set_free_threading,
         c"Whether a free-threaded Python leaves its GIL disabled.";
+    c"WSGIMaximumApplicationGroups" Global One interpreters::set_computed_groups,
+        c"How many application groups named by requests a process has at most; 0: any number.";
     c"WSGIDestroyInterpreter" Global One interpreters::set_destroy_interpreter,
         c"Whether exit functions run when a process ends.";
     c"WSGIRestrictStdin" Interpreter One interpreters::set_restrict_stdin,

@@ -69,6 +69,7 @@ fn target<'s>(
         (options.module_reloading, flag::MODULES),
         (https, flag::HTTPS),
         (options.ignore_activity, flag::IGNORE_ACTIVITY),
+        (selection.computed_group, flag::COMPUTED_GROUP),
     ];
     Target {
         flags: combined(&flags),
@@ -111,6 +112,8 @@ pub struct Decision<'d> {
     pub process_group: &'d [u8],
     /// The interpreter they run in.
     pub application_group: &'d [u8],
+    /// The client has a say in that name.
+    pub computed_group: bool,
     /// WSGIScriptReloading.
     pub reloading: bool,
     /// WSGIIgnoreActivity.
@@ -137,6 +140,7 @@ pub fn build_for_decision(
         (options.reloading, flag::RELOADING),
         (options.ignore_activity, flag::IGNORE_ACTIVITY),
         (request.is_tls(), flag::HTTPS),
+        (decision.computed_group, flag::COMPUTED_GROUP),
     ];
     let target = Target {
         flags: combined(&flags),

@@ -9,6 +9,7 @@ use wsgi_config::alias::AliasOptions;
 use wsgi_config::function_script::HandlerScript;
 use wsgi_config::group::{
     DEFAULT_CALLABLE, Lookup, expand_application_group, expand_callable, expand_process_group,
+    is_computed,
 };
 use wsgi_config::script_name::collapse;
 
@@ -26,6 +27,8 @@ pub struct Selection<'r> {
     pub process_group: Cow<'r, [u8]>,
     /// The application group; empty for the main interpreter.
     pub application_group: Cow<'r, [u8]>,
+    /// The client has a say in that name.
+    pub computed_group: bool,
     /// The callable object's name.
     pub callable: Cow<'r, [u8]>,
 }
@@ -90,6 +93,7 @@ pub fn select<'r>(
         handler_script,
         process_group: expand_process_group(process_group, &names),
         application_group: expand_application_group(application_group, &names),
+        computed_group: is_computed(application_group),
         callable,
     }
 }

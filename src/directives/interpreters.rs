@@ -109,6 +109,16 @@ pub(super) fn set_dont_write_bytecode(place: &mut Place<'_>, value: &[u8]) -> Ou
     Ok(())
 }
 
+pub(super) fn set_computed_groups(place: &mut Place<'_>, value: &[u8]) -> Outcome {
+    let most = std::str::from_utf8(value).ok();
+    let most = most.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let most = most
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| place.invalid(value, "a whole number"))?;
+    place.edit(|configuration| configuration.computed_groups = Some(most));
+    Ok(())
+}
+
 pub(super) fn set_destroy_interpreter(place: &mut Place<'_>, value: &[u8]) -> Outcome {
     let destroyed = place.flag(value)?;
     place.edit(|configuration| configuration.left_at_end = !destroyed);

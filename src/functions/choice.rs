@@ -6,7 +6,9 @@
 //! missing or return None, which leaves the choice as it is. A script that cannot be loaded fails the
 //! request: to run it elsewhere than it was meant to is worse.
 
-use wsgi_config::group::{expand_application_group, expand_callable, expand_process_group};
+use wsgi_config::group::{
+    expand_application_group, expand_callable, expand_process_group, is_computed,
+};
 use wsgi_wire::function::Answer;
 
 use super::authorization::latin1;
@@ -33,6 +35,7 @@ pub fn choose(
         handler_script: selection.handler_script,
         process_group: place.process_group.clone(),
         application_group: place.application_group.clone(),
+        computed_group: is_computed(&script.script.application_group),
         callable: Default::default(),
     };
     let functions = [PROCESS_GROUP, APPLICATION_GROUP, CALLABLE_OBJECT];
@@ -50,7 +53,11 @@ pub fn choose(
         let expanded = expanded.into_owned().into();
         match function {
             PROCESS_GROUP => selection.process_group = expanded,
-            APPLICATION_GROUP => selection.application_group = expanded,
+            APPLICATION_GROUP => {
+                selection.application_group = expanded;
+                // Python has looked at the request.
+                selection.computed_group = true;
+            }
             _ => selection.callable = expanded,
         }
     }

@@ -19,7 +19,7 @@ pub mod providers;
 use std::borrow::Cow;
 
 use thiserror::Error;
-use wsgi_config::group::{expand_application_group, expand_process_group};
+use wsgi_config::group::{expand_application_group, expand_process_group, is_computed};
 use wsgi_wire::function::Answer;
 use wsgi_wire::head::{Body, HeadBuilder};
 use wsgi_wire::{Blame, WireError};
@@ -266,6 +266,7 @@ fn ask_one<'r>(
             script: &place.site.script.path,
             process_group: &place.process_group,
             application_group: &place.application_group,
+            computed_group: is_computed(&place.site.script.application_group),
             reloading: config.script_reloading.or(true),
             ignore_activity: config.ignore_activity.or(false),
         },

@@ -8,6 +8,10 @@ use wsgi_wire::launch::{InterpreterOptions, InterpreterRule, List, PythonFlags};
 
 use crate::config::Configuration;
 
+/// How many application groups clients can make in a process unless the configuration says so:
+/// more than people have, less than what fills a machine's memory.
+const COMPUTED_GROUPS: u32 = 64;
+
 /// What holds for the interpreters of embedded mode.
 pub fn of_embedded(configuration: &Configuration) -> InterpreterOptions {
     options(configuration, &configuration.interpreter_rules, b"")
@@ -43,6 +47,7 @@ fn options(
     InterpreterOptions {
         rules: List(rules.into_iter().map(record).collect()),
         left_at_end: configuration.left_at_end,
+        computed_groups: configuration.computed_groups.unwrap_or(COMPUTED_GROUPS),
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use wsgi_tests::apache::{compat, only_ours};
 use wsgi_tests::load::Load;
 use wsgi_tests::python::{self, Python, python_with};
-use wsgi_tests::{Builder, Mode, Server, process, wait};
+use wsgi_tests::{Builder, Mode, Request, Response, Server, process, wait};
 
 use crate::support::{facts_of, serving};
 
@@ -374,4 +374,51 @@ fn a_section_takes_directives_of_interpreters_only_and_stands_in_the_main_server
             .configtest();
         assert!(!right && said.contains(named), "{directives}: {said}");
     }
+}
+
+fn for_host(server: &Server, host: &str) -> Response {
+    server.send(&Request::get("/").header("Host", host))
+}
+
+in_both_modes! {
+    fn clients_make_no_more_interpreters_than_the_limit(mode) {
+        if only_ours("each name that a client thinks of gets an interpreter") {
+            return;
+        }
+        let mut server = serving(mode, "hello")
+            .directive("WSGIApplicationGroup %{HOST}\nWSGIMaximumApplicationGroups 3")
+            .start();
+        server.expect_log("'four");
+        for (host, expected) in
+            [("one", 200), ("two", 200), ("three", 200), ("four", 503), ("five", 503), ("two", 200)]
+        {
+            assert_eq!(for_host(&server, host).status(), expected, "{host}");
+        }
+        let lines = server.log().lines_with("WSGIMaximumApplicationGroups");
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("[client 127.0.0.1"), "{lines:?}");
+        assert!(lines[0].contains("has made 3 interpreters"), "{lines:?}");
+    }
+
+    fn scripts_of_their_own_path_are_not_limited(mode) {
+        let server = Server::builder(mode)
+            .directive(if compat().is_some() { "" } else { "WSGIMaximumApplicationGroups 1" })
+            .app("/a", "hello")
+            .app("/b", "environ")
+            .app("/c", "process")
+            .start();
+        for path in ["/a", "/b", "/c"] {
+            assert_eq!(server.get(path).status(), 200, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_limit_of_application_groups_is_a_number() {
+    let (right, said) = Server::builder(Mode::Embedded)
+        .directive("WSGIMaximumApplicationGroups many")
+        .configtest();
+    assert!(!right);
+    let named = said.contains("'many': a whole number is expected");
+    assert!(named || compat().is_some(), "{said}");
 }

@@ -42,6 +42,11 @@ pub fn expand_callable<'v>(value: &'v [u8], lookup: &impl Lookup) -> Cow<'v, [u8
     }
 }
 
+/// Whether a client can choose what the name `value` of a group stands for.
+pub fn is_computed(value: &[u8]) -> bool {
+    matches!(value, b"%{HOST}" | b"%{RESOURCE}") || env_name(value).is_some()
+}
+
 fn expand_group<'v>(value: &'v [u8], lookup: &impl Lookup) -> Cow<'v, [u8]> {
     let Some(name) = env_name(value) else {
         return expand_token(value, lookup).unwrap_or(Cow::Borrowed(value));
@@ -134,6 +139,16 @@ mod tests {
         assert_eq!(group("%{ENV:token}"), "server");
         assert_eq!(group("%{ENV:global}"), "");
         assert_eq!(group("%{ENV:loop}"), "%{ENV:loop}");
+    }
+
+    #[test]
+    fn names_that_clients_choose_are_known() {
+        for computed in ["%{HOST}", "%{RESOURCE}", "%{ENV:x}"] {
+            assert!(is_computed(computed.as_bytes()), "{computed}");
+        }
+        for fixed in ["app", "", "%{GLOBAL}", "%{SERVER}", "%{Host}"] {
+            assert!(!is_computed(fixed.as_bytes()), "{fixed}");
+        }
     }
 
     #[test]

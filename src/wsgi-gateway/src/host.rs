@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use thiserror::Error;
-use wsgi_wire::Failure;
 use wsgi_wire::head::{RequestHead, flag};
 use wsgi_wire::launch::{GatewayConfig, ImportScript};
 
@@ -74,7 +73,7 @@ impl Host {
 
     /// Loads a script into every interpreter of its application group.
     fn import(&self, import: &ImportScript) -> Result<(), InterpreterError> {
-        let copies = self.interpreters.of(&import.application_group)?;
+        let copies = self.interpreters.of(&import.application_group, None)?;
         for interpreter in copies.all() {
             self.import_into(interpreter, import);
         }
@@ -82,7 +81,7 @@ impl Host {
             .interpreters
             .fall_back(&import.application_group, copies)?
         {
-            let copies = self.interpreters.of(&import.application_group)?;
+            let copies = self.interpreters.of(&import.application_group, None)?;
             copies
                 .all()
                 .for_each(|interpreter| self.import_into(interpreter, import));
@@ -137,8 +136,8 @@ impl Host {
                 Ok(Some(verdict)) => return verdict,
                 Ok(None) => {}
                 Err(error) => {
-                    exchange.log(level::ERROR, chain(&error).as_bytes());
-                    return Verdict::Failed(Failure::Internal);
+                    exchange.log(error.level(), chain(&error).as_bytes());
+                    return Verdict::Failed(error.failure());
                 }
             }
         }
@@ -153,7 +152,10 @@ impl Host {
         daemon_start: u64,
     ) -> Result<Option<Verdict>, InterpreterError> {
         let group = head.application_group;
-        let copies = self.interpreters.of(group)?;
+        let computed = head.flags & flag::COMPUTED_GROUP != 0;
+        let copies = self
+            .interpreters
+            .of(group, computed.then_some(head.script))?;
         let lease = copies.lease();
         let interpreter = lease.interpreter;
         let script = interpreter.script(head.script);

@@ -3,12 +3,13 @@
 //! Used by any thread. An interpreter lives until the process ends: ending one leaks, and aborts when
 //! a thread is still inside, so a process that has to be rid of one is replaced.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
+use wsgi_wire::Failure;
 use wsgi_wire::launch::{GatewayConfig, InterpreterRule};
 
 use crate::application::Script;
@@ -29,6 +30,19 @@ pub enum InterpreterError {
         /// The application group.
         group: String,
     },
+    /// The process has as many as clients may make.
+    #[error(
+        "application group '{group}' is refused: this process has made {limit} interpreters for \
+         names that requests gave (WSGIMaximumApplicationGroups)"
+    )]
+    TooMany {
+        /// The application group.
+        group: String,
+        /// How many there may be.
+        limit: u32,
+        /// The first refusal of this process.
+        first: bool,
+    },
     /// The Python half could not be set up in it.
     #[error("cannot prepare the interpreter of application group '{group}': {reason}")]
     Prepare {
@@ -37,6 +51,24 @@ pub enum InterpreterError {
         /// The exception's lines.
         reason: String,
     },
+}
+
+impl InterpreterError {
+    /// How severe it is. What clients can cause at will is told once.
+    pub fn level(&self) -> u8 {
+        match self {
+            InterpreterError::TooMany { first: false, .. } => level::DEBUG,
+            _ => level::ERROR,
+        }
+    }
+
+    /// What the request comes to.
+    pub fn failure(&self) -> Failure {
+        match self {
+            InterpreterError::TooMany { .. } => Failure::TooManyGroups,
+            _ => Failure::Internal,
+        }
+    }
 }
 
 /// One interpreter.
@@ -189,6 +221,35 @@ struct Made {
     all: Vec<&'static Interpreter>,
     /// No application group has entered the main interpreter.
     main_is_free: bool,
+    /// What was made for names that requests gave.
+    computed: Computed,
+}
+
+/// The interpreters that clients have made. What bounds them is that a script's first is always
+/// made: an application whose group has its own path for a name is not refused for other scripts'.
+#[derive(Default)]
+struct Computed {
+    scripts: HashSet<Vec<u8>>,
+    further: u32,
+    told: bool,
+}
+
+impl Computed {
+    /// Counts one more interpreter, for `script`.
+    fn admit(&mut self, group: &[u8], script: &[u8], limit: u32) -> Result<(), InterpreterError> {
+        if limit == 0 || self.scripts.insert(script.to_vec()) {
+            return Ok(());
+        }
+        if self.further >= limit.saturating_sub(1) {
+            return Err(InterpreterError::TooMany {
+                group: String::from_utf8_lossy(group).into_owned(),
+                limit,
+                first: !std::mem::replace(&mut self.told, true),
+            });
+        }
+        self.further += 1;
+        Ok(())
+    }
 }
 
 impl Interpreters {
@@ -208,19 +269,29 @@ impl Interpreters {
                 count: 1,
                 all: vec![main],
                 main_is_free: true,
+                computed: Computed::default(),
             }),
             main,
         })
     }
 
-    /// The interpreters of an application group; made now if need be. Called without the GIL.
-    pub fn of(&self, group: &[u8]) -> Result<&'static Copies, InterpreterError> {
+    /// The interpreters of an application group; made now if need be. For a name that a request
+    /// gave, `computed_for` is the request's script. Called without the GIL.
+    pub fn of(
+        &self,
+        group: &[u8],
+        computed_for: Option<&[u8]>,
+    ) -> Result<&'static Copies, InterpreterError> {
         if let Some(copies) = self.groups.read().get(group) {
             return Ok(copies);
         }
         let mut made = self.making.lock();
         if let Some(copies) = self.groups.read().get(group) {
             return Ok(copies);
+        }
+        if let Some(script) = computed_for {
+            let limit = self.config.interpreters.computed_groups;
+            made.computed.admit(group, script, limit)?;
         }
         let copies = self.choice.copies(group);
         let own_gil = copies > 1 || self.choice.own_gil(group);

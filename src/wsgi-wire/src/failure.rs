@@ -84,6 +84,8 @@ failures! {
     Interrupted = 11, 504, Application;
     /// The process may not read the script file.
     ScriptForbidden = 12, 403, Application;
+    /// The process may make no more interpreters for names made from requests.
+    TooManyGroups = 13, 503, Daemon;
 }
 
 #[cfg(test)]

@@ -19,8 +19,11 @@ pub mod flag {
     pub const MODULES: u16 = 8;
     /// The request is no sign that its daemon is in use (WSGIIgnoreActivity).
     pub const IGNORE_ACTIVITY: u16 = 16;
+    /// The name of the application group was made from the request.
+    pub const COMPUTED_GROUP: u16 = 32;
     /// All flags this version knows.
-    pub const KNOWN: u16 = RELOADING | HTTPS | FUNCTIONS | MODULES | IGNORE_ACTIVITY;
+    pub const KNOWN: u16 =
+        RELOADING | HTTPS | FUNCTIONS | MODULES | IGNORE_ACTIVITY | COMPUTED_GROUP;
 }
 
 /// How the request body reaches the application.

@@ -350,6 +350,7 @@ mod tests {
                     ..InterpreterRule::default()
                 }]),
                 left_at_end: true,
+                computed_groups: 64,
             },
             apache_major: 2,
             apache_minor: 4,

@@ -76,6 +76,9 @@ record! {
         rules: List<InterpreterRule>,
         /// WSGIDestroyInterpreter Off: what applications registered for the end is not run.
         left_at_end: bool,
+        /// How many application groups whose names were made from requests a process has at most
+        /// (WSGIMaximumApplicationGroups); 0: any number.
+        computed_groups: u32,
     }
 }
 
@@ -140,6 +143,7 @@ mod tests {
         InterpreterOptions {
             rules: List(rules),
             left_at_end: false,
+            computed_groups: 0,
         }
     }
 
