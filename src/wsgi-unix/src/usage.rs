@@ -53,6 +53,21 @@ pub fn resident_bytes() -> u64 {
     pages.unwrap_or(0) * u64::try_from(page).unwrap_or(0)
 }
 
+/// The memory that is the process's own, bytes: of pages that n processes share, an nth counts
+/// ("Pss" of proc(5)). The kernel counts them for each call, so it is not free.
+pub fn proportional_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    proportional_of(&text)
+}
+
+fn proportional_of(rollup: &str) -> u64 {
+    let kibibytes = rollup.lines().find_map(|line| {
+        let number = line.strip_prefix("Pss:")?.strip_suffix("kB")?;
+        number.trim().parse::<u64>().ok()
+    });
+    kibibytes.unwrap_or(0) * 1024
+}
+
 /// The most memory that was ever resident, bytes.
 pub fn most_resident_bytes() -> u64 {
     usage(libc::RUSAGE_SELF).1 * 1024
@@ -97,6 +112,15 @@ mod tests {
     #[test]
     fn a_process_has_some_memory() {
         assert!(resident_bytes() > 0);
+        assert!(proportional_bytes() > 0);
         assert!(most_resident_bytes() > 0);
+    }
+
+    #[test]
+    fn the_proportional_size_is_found_among_the_others() {
+        let rollup = "55d-7ff ---p 00000000 00:00 0  [rollup]\n\
+                      Rss:  9000 kB\nPss:       1234 kB\nPss_Dirty:  77 kB\n";
+        assert_eq!(proportional_of(rollup), 1234 * 1024);
+        assert_eq!(proportional_of("Rss: 3 kB\n"), 0);
     }
 }

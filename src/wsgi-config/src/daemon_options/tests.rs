@@ -28,7 +28,8 @@ fn every_supported_option_reaches_its_field() {
            python-home=/srv/venv python-path="/a b:/c::" python-eggs=/srv/eggs
            switch-interval=0.01 display-name=%{GROUP}
            lang=en_US.UTF-8 locale='C.UTF-8' listen-backlog=7 startup-timeout=1 inactivity-timeout=6
-           shutdown-timeout=2 graceful-timeout=3 connect-timeout=4 socket-timeout=5"#,
+           shutdown-timeout=2 graceful-timeout=3 connect-timeout=4 socket-timeout=5
+           maximum-requests=1000+200 restart-interval=3600 recycle-memory=512M eviction-timeout=7"#,
     );
     assert_eq!((group.processes, group.threads), (Some(2), 8));
     assert_eq!(group.interpreters, 2);
@@ -53,6 +54,11 @@ fn every_supported_option_reaches_its_field() {
     assert_eq!(seconds.map(|time| time.as_secs()), [1, 2, 3, 4]);
     assert_eq!(group.socket_timeout, Some(Duration::from_secs(5)));
     assert_eq!(group.inactivity_timeout, Duration::from_secs(6));
+    let drawn = |least, jitter| Drawn { least, jitter };
+    assert_eq!(group.maximum_requests, drawn(1000, 200));
+    assert_eq!(group.restart_interval, drawn(3600, 0));
+    assert_eq!(group.recycle_memory, 512 << 20);
+    assert_eq!(group.eviction_timeout, Duration::from_secs(7));
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! the Python function `run_daemon`, and never left. It knows nothing of WSGI: requests go to
 //! [`Host::serve`] with a [`frames::FrameExchange`] as their way back.
 //!
-//! * [`start`] takes over what the monitor left open, [`control`] is the main thread afterwards.
+//! * [`start`] takes over what the monitor left open, [`control`] is the main thread afterwards: it
+//!   waits by [`watch`] and [`timers`] for what ends the process by [`ending`].
 //! * [`threads`] and [`worker`] are the request threads, [`service`] is what they share, and
 //!   [`permits`] says who may run; [`activity`] is when they last did.
 //! * [`connection`] and [`frames`] move one request and its response.
@@ -12,12 +13,15 @@
 mod activity;
 mod connection;
 mod control;
+mod ending;
 mod frames;
 mod log;
 mod permits;
 mod service;
 mod start;
 mod threads;
+mod timers;
+mod watch;
 mod worker;
 
 use std::convert::Infallible;
@@ -29,11 +33,13 @@ use wsgi_unix::log::Level;
 use wsgi_unix::{accounts, process};
 
 use self::connection::Introduction;
-use self::control::{Control, Watch};
+use self::control::Control;
 use self::permits::Permits;
 use self::service::{Clients, Service};
 use self::start::{DaemonStartError, Inherited};
 use self::threads::Crew;
+use self::timers::Limits;
+use self::watch::Watch;
 use crate::host::Host;
 
 /// The body of the Python function `run_daemon`: serves requests until the process ends.
@@ -79,7 +85,8 @@ fn serve() -> Result<Infallible, DaemonStartError> {
         own_uid: accounts::own_uid(),
     };
     let threads = config.gateway.threads.max(1);
-    let permits = Permits::new(threads, row);
+    let limits = Limits::draw(&config.settings);
+    let permits = Permits::new(threads, limits.requests, row);
     let service = Service::new(
         host,
         log,
@@ -103,5 +110,5 @@ fn serve() -> Result<Infallible, DaemonStartError> {
         crew.start_imports(&service)
             .map_err(DaemonStartError::Thread)?;
     }
-    Control::new(&service, &config, watch).run(&crew)
+    Control::new(service, config, watch, crew, limits).run()
 }

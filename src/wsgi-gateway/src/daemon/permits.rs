@@ -41,11 +41,15 @@ pub(super) struct Released {
     pub(super) arm_listener: bool,
     /// No request runs any more, and the process wants to end.
     pub(super) drained: bool,
+    /// The process has answered as many requests as it may.
+    pub(super) spent: bool,
 }
 
 #[derive(Debug)]
 struct State {
     active: u32,
+    /// Requests that were answered.
+    served: u64,
     /// Somebody waited in vain since a permit was last released.
     saturated: bool,
     /// The listener's event may fire.
@@ -57,14 +61,17 @@ struct State {
 /// The permits of a process.
 pub(super) struct Permits {
     threads: u32,
+    /// Requests after which the process is to be replaced; 0: any number.
+    limit: u64,
     row: Row,
     state: Mutex<State>,
     released: Condvar,
 }
 
 impl Permits {
-    /// All permits of a process that runs `threads` requests at once, published in `row`.
-    pub(super) fn new(threads: u32, row: Row) -> Permits {
+    /// All permits of a process that runs `threads` requests at once and is to be replaced after
+    /// `limit`, or 0; published in `row`.
+    pub(super) fn new(threads: u32, limit: u64, row: Row) -> Permits {
         row.update(|slot| {
             slot.active.store(0, Ordering::Relaxed);
             slot.served.store(0, Ordering::Relaxed);
@@ -72,12 +79,14 @@ impl Permits {
         });
         let state = State {
             active: 0,
+            served: 0,
             saturated: false,
             armed: false,
             closed: false,
         };
         Permits {
             threads,
+            limit,
             row,
             state: Mutex::new(state),
             released: Condvar::new(),
@@ -154,6 +163,11 @@ impl Permits {
         self.state.lock().active
     }
 
+    /// How many requests were answered.
+    pub(super) fn served(&self) -> u64 {
+        self.state.lock().served
+    }
+
     fn publish(&self, state: &State) {
         self.row
             .update(|slot| slot.active.store(state.active, Ordering::Relaxed));
@@ -167,6 +181,7 @@ impl Permits {
         let released = Released {
             arm_listener: self.must_arm(&mut state),
             drained: state.closed && state.active == 0,
+            spent: self.limit > 0 && state.served >= self.limit && !state.closed,
         };
         drop(state);
         self.released.notify_one();
@@ -185,8 +200,12 @@ impl Permit<'_> {
     /// sent: a child that gets them may send its next request at once, and would look for another
     /// process if it still saw this one occupied.
     pub(super) fn announce_release(&self) {
-        // Such a request is worth waiting for a moment again.
-        self.permits.state.lock().saturated = false;
+        {
+            let mut state = self.permits.state.lock();
+            // Such a request is worth waiting for a moment again.
+            state.saturated = false;
+            state.served += 1;
+        }
         self.permits.row.update(|slot| {
             slot.active.fetch_sub(1, Ordering::Relaxed);
             slot.served.fetch_add(1, Ordering::Relaxed);

@@ -243,11 +243,12 @@ impl Service {
         let Released {
             arm_listener,
             drained,
+            spent,
         } = permit.release();
         if arm_listener {
             self.arm_listener();
         }
-        if drained {
+        if drained || spent {
             self.main.wake();
         }
     }

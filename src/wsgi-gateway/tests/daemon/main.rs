@@ -12,6 +12,7 @@ mod harness;
 mod input;
 mod load;
 mod loading;
+mod reasons;
 mod response;
 
 /// A script that calls the function named by the path, e.g. `/hello`.
