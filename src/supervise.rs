@@ -147,7 +147,7 @@ impl Made {
                 group: self.planned.display_name(),
                 source,
             })?;
-        Ok(Group::new(GroupParts {
+        let parts = GroupParts {
             name: options.name.clone(),
             servers: self.planned.servers.clone(),
             socket: self.socket.clone(),
@@ -158,8 +158,14 @@ impl Made {
             socket_timeout: options
                 .socket_timeout
                 .unwrap_or_else(|| plan::or_a_day(self.planned.timeout)),
+            queue_timeout: options.queue_timeout,
             hints,
-        }))
+        };
+        Group::new(parts).map_err(|source| StartError::System {
+            what: "the count of waiting requests",
+            group: self.planned.display_name(),
+            source,
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use wsgi_unix::hints::HintPage;
 use wsgi_unix::socket;
 
+use super::queue::{MARGIN, Queue, Queued};
 use super::{DaemonError, Group};
 
 /// A connection to one daemon process.
@@ -23,6 +24,46 @@ pub struct Connection {
     pub reused: bool,
     /// Whether anything came over it; until then it may wait in a queue that nobody serves.
     pub answered: bool,
+}
+
+/// Until when a request waits to be taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For a place in the queue: connect-timeout.
+    connect: Instant,
+    /// For a thread: queue-timeout, where there is one.
+    expiry: Option<Instant>,
+}
+
+impl Patience {
+    /// Until when it waits for a place in the queue.
+    fn until(self) -> Instant {
+        self.expiry
+            .map_or(self.connect, |expiry| self.connect.min(expiry))
+    }
+
+    /// How much longer it may wait for a thread; nothing once a daemon would refuse it.
+    fn time_in_queue(self) -> Duration {
+        let until = self.expiry.and_then(|expiry| expiry.checked_sub(MARGIN));
+        until.map_or(Duration::MAX, |until| {
+            until.saturating_duration_since(Instant::now())
+        })
+    }
+
+    /// Whether it has waited for a thread for too long.
+    pub fn has_expired(self) -> bool {
+        self.expiry.is_some_and(|expiry| Instant::now() >= expiry)
+    }
+
+    /// As much of `wait` as is left for a thread to take it, and never nothing: a time-out of zero
+    /// would mean any time.
+    pub fn bounded(self, wait: Duration) -> Duration {
+        let Some(expiry) = self.expiry else {
+            return wait;
+        };
+        let left = expiry.saturating_duration_since(Instant::now());
+        wait.min(left).max(Duration::from_millis(1))
+    }
 }
 
 /// The process at the other end.
@@ -42,19 +83,25 @@ impl AsFd for Connection {
 
 impl Group {
     /// A connection whose process probably has a free thread; with `queue`, a new one in any case.
+    /// A new one has a place in the group's queue, where that is counted.
     pub(super) fn connection(
         &self,
         queue: bool,
-        deadline: Instant,
-    ) -> Result<Connection, DaemonError> {
+        patience: Patience,
+    ) -> Result<(Connection, Option<Queued<'_>>), DaemonError> {
         if !queue && let Some(connection) = self.idle_connection() {
-            return Ok(connection);
+            return Ok((connection, None));
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timed_out = || self.queue_error();
+        let now = Instant::now();
+        let left = patience.until().saturating_duration_since(now);
+        let timed_out = || self.queue_error(patience);
         if left.is_zero() {
             return Err(timed_out());
         }
+        let queued = match &self.queue {
+            Some(queue) => Some(self.join(queue, patience)?),
+            None => None,
+        };
         let fd = socket::connect(&self.socket, left).map_err(|source| match source.kind() {
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => timed_out(),
             _ => DaemonError::Connect {
@@ -70,15 +117,47 @@ impl Group {
             answered: false,
         };
         let first_wait = self.connect_timeout.min(self.socket_timeout);
-        self.set_patience(&connection, first_wait)?;
-        Ok(connection)
+        self.set_patience(&connection, patience.bounded(first_wait))?;
+        Ok((connection, queued))
     }
 
-    /// No daemon took the request within connect-timeout.
-    pub(super) fn queue_error(&self) -> DaemonError {
-        DaemonError::Queue {
+    /// A place in the queue, if a thread is likely to come free in time.
+    fn join<'q>(&'q self, queue: &'q Queue, patience: Patience) -> Result<Queued<'q>, DaemonError> {
+        let left = patience.time_in_queue();
+        if left.is_zero() {
+            return Err(self.expired(queue));
+        }
+        let joined = queue.join(self.hint_page(), left);
+        joined.map_err(|expected| DaemonError::Overloaded {
             group: self.display_name(),
-            waited: self.connect_timeout,
+            expected,
+            left,
+        })
+    }
+
+    fn expired(&self, queue: &Queue) -> DaemonError {
+        DaemonError::Expired {
+            group: self.display_name(),
+            waited: queue.timeout(),
+        }
+    }
+
+    /// How long a request that comes now may wait.
+    pub(super) fn patience(&self) -> Patience {
+        Patience {
+            connect: Instant::now() + self.connect_timeout,
+            expiry: self.queue.as_ref().map(|queue| queue.expiry()),
+        }
+    }
+
+    /// No daemon took the request in time.
+    pub(super) fn queue_error(&self, patience: Patience) -> DaemonError {
+        match &self.queue {
+            Some(queue) if patience.has_expired() => self.expired(queue),
+            _ => DaemonError::Queue {
+                group: self.display_name(),
+                waited: self.connect_timeout,
+            },
         }
     }
 

@@ -22,6 +22,9 @@ const SOON: u32 = 1;
 /// to start one that failed, seconds.
 const LATER: u32 = 5;
 
+/// The longest time that is worth naming, seconds: nobody can tell what will be then.
+const LONGEST: u32 = 60;
+
 /// Why a daemon did not answer a request.
 #[derive(Debug, Error)]
 pub enum DaemonError {
@@ -32,6 +35,29 @@ pub enum DaemonError {
         group: String,
         /// The option connect-timeout.
         waited: Duration,
+    },
+    /// The threads were busy for as long as the request may wait for one.
+    #[error(
+        "no thread of group '{group}' came free within queue-timeout ({} s)", waited.as_secs()
+    )]
+    Expired {
+        /// The group.
+        group: String,
+        /// The option queue-timeout.
+        waited: Duration,
+    },
+    /// So many wait that the request would wait for too long.
+    #[error(
+        "group '{group}' is overloaded: a thread would come free in {:.1} s, which is over the \
+         {:.1} s that are left of queue-timeout", expected.as_secs_f64(), left.as_secs_f64()
+    )]
+    Overloaded {
+        /// The group.
+        group: String,
+        /// How long it would wait.
+        expected: Duration,
+        /// What is left of queue-timeout.
+        left: Duration,
     },
     /// The socket cannot be reached.
     #[error("cannot connect to the daemons of group '{group}' at {}: {source}", socket.display())]
@@ -101,9 +127,9 @@ impl DaemonError {
     pub fn status(&self) -> u16 {
         match self {
             DaemonError::Queue { .. } | DaemonError::Connect { .. } => 503,
-            DaemonError::Replaced { .. } => 503,
+            DaemonError::Replaced { .. } | DaemonError::Overloaded { .. } => 503,
             DaemonError::Lost { .. } | DaemonError::Socket { .. } => 502,
-            DaemonError::TimedOut { .. } => 504,
+            DaemonError::TimedOut { .. } | DaemonError::Expired { .. } => 504,
             DaemonError::Protocol { .. } => 500,
             DaemonError::Gateway(failure) => failure.status(),
         }
@@ -123,6 +149,10 @@ impl DaemonError {
         match self {
             DaemonError::Replaced { .. } => Some(SOON),
             DaemonError::Queue { .. } | DaemonError::Connect { .. } => Some(LATER),
+            DaemonError::Overloaded { expected, .. } => {
+                let seconds = u32::try_from(expected.as_secs()).unwrap_or(LONGEST);
+                Some(seconds.saturating_add(1).min(LONGEST))
+            }
             _ => None,
         }
     }

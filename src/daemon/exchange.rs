@@ -21,8 +21,9 @@ use wsgi_wire::to_daemon::{
 };
 use wsgi_wire::{WireError, frame};
 
-use super::connection::{Connection, Peer};
+use super::connection::{Connection, Patience, Peer};
 use super::frames::{FrameError, Frames, Step};
+use super::queue::Queued;
 use super::{DaemonError, Group};
 use crate::body::RequestBody;
 use crate::httpd::log;
@@ -79,6 +80,11 @@ pub struct Exchange<'x> {
     started: bool,
     /// When the client last got what there was.
     flushed: Option<Instant>,
+    /// Until when it waits to be taken, and its place among those that wait.
+    patience: Patience,
+    queued: Option<Queued<'x>>,
+    /// When a thread took it, where that is of interest.
+    taken: Option<Instant>,
     /// connect-timeout has passed without a message, and somebody serves.
     queued_long: bool,
     out: Vec<u8>,
@@ -97,7 +103,8 @@ impl<'x> Exchange<'x> {
         group: &'x Group,
         request: Request<'x>,
         purpose: Purpose,
-        connection: Connection,
+        (connection, queued): (Connection, Option<Queued<'x>>),
+        patience: Patience,
     ) -> Self {
         let rules = match purpose {
             Purpose::Response(rules) => rules,
@@ -113,6 +120,9 @@ impl<'x> Exchange<'x> {
             connection: Some(connection),
             started: false,
             flushed: None,
+            patience,
+            queued,
+            taken: None,
             queued_long: false,
             out: Vec::new(),
         }
@@ -126,6 +136,10 @@ impl<'x> Exchange<'x> {
         if let Err(error) = send_head(&connection, head) {
             return self.lost(FrameError::Socket(error), connection.reused);
         }
+        if connection.answered {
+            // It leads to a process that had a free thread.
+            self.is_taken();
+        }
         let mut frames = Frames::new();
         let mut wait = Wait::Yes;
         loop {
@@ -138,6 +152,7 @@ impl<'x> Exchange<'x> {
             };
             if !connection.answered {
                 connection.answered = true;
+                self.is_taken();
                 if let Err(error) = self
                     .group
                     .set_patience(&connection, self.group.socket_timeout)
@@ -195,23 +210,38 @@ impl<'x> Exchange<'x> {
         Ok(!rest.is_zero() && socket::wait_readable(connection.as_fd(), rest)?)
     }
 
+    /// A thread has the request. Where the queue is counted a daemon says so at once, by its first
+    /// message on a new connection.
+    fn is_taken(&mut self) {
+        self.queued = None;
+        if let Some(queue) = &self.group.queue {
+            queue.note_taken();
+            self.taken = Some(Instant::now());
+        }
+    }
+
+    /// How long the request has occupied a thread; known where the queue is counted.
+    pub fn service(&self) -> Option<Duration> {
+        self.taken.map(|taken| taken.elapsed())
+    }
+
     /// A queue may be long, so silence before the first message means nothing while a process of
     /// the group serves: the rest of socket-timeout is waited. While none does, nobody will come.
     fn wait_on(&mut self, error: FrameError, connection: &Connection) -> Result<(), Outcome> {
         let group = self.group;
-        if !error.is_timeout() || connection.answered || self.queued_long {
+        if !error.is_timeout() || connection.answered {
             return Err(self.lost(error, connection.reused));
         }
-        if group.is_deserted() {
-            return Err(Outcome::Failed(group.queue_error()));
+        if self.patience.has_expired() || group.is_deserted() {
+            return Err(Outcome::Failed(group.queue_error(self.patience)));
         }
         let rest = group.socket_timeout.saturating_sub(group.connect_timeout);
-        if rest.is_zero() {
+        if rest.is_zero() || self.queued_long {
             return Err(self.lost(error, connection.reused));
         }
         self.queued_long = true;
         group
-            .set_patience(connection, rest)
+            .set_patience(connection, self.patience.bounded(rest))
             .map_err(Outcome::Failed)
     }
 

@@ -6,16 +6,18 @@
 //! * [`connection`] connects, keeps idle connections and chooses among them.
 //! * [`error`] is why there was no answer, and what the client is told then.
 //! * [`frames`] reads messages.
+//! * [`queue`] is what waits for a thread, where queue-timeout says for how long.
 //! * [`exchange`] is one request on one connection.
 
 mod connection;
 mod error;
 mod exchange;
 mod frames;
+mod queue;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
@@ -31,6 +33,7 @@ use crate::response::Rules;
 use connection::Connection;
 pub use error::DaemonError;
 use exchange::{Exchange, Outcome, Purpose};
+use queue::Queue;
 
 /// A daemon group as children see it.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub struct Group {
     server_metrics: bool,
     connect_timeout: Duration,
     socket_timeout: Duration,
+    /// There with queue-timeout only.
+    queue: Option<Queue>,
     idle_limit: usize,
     hints: OwnedFd,
     page: OnceCell<Option<HintPage>>,
@@ -73,6 +78,8 @@ pub struct GroupParts {
     pub connect_timeout: Duration,
     /// How long a daemon may be silent.
     pub socket_timeout: Duration,
+    /// How long a request may wait for a thread; zero: any time.
+    pub queue_timeout: Duration,
     /// Its hint page.
     pub hints: OwnedFd,
 }
@@ -82,9 +89,13 @@ const LOST_TRIES: u32 = 3;
 
 impl Group {
     /// Makes a group, in the parent.
-    pub fn new(parts: GroupParts) -> Group {
+    pub fn new(parts: GroupParts) -> std::io::Result<Group> {
+        let queue = match parts.queue_timeout {
+            Duration::ZERO => None,
+            timeout => Some(Queue::new(timeout)?),
+        };
         let idle_limit = parts.processes.saturating_mul(parts.threads) as usize;
-        Group {
+        Ok(Group {
             name: parts.name,
             servers: parts.servers,
             socket: parts.socket,
@@ -92,11 +103,12 @@ impl Group {
             server_metrics: parts.server_metrics,
             connect_timeout: parts.connect_timeout,
             socket_timeout: parts.socket_timeout,
+            queue,
             idle_limit,
             hints: parts.hints,
             page: OnceCell::new(),
             idle: Mutex::new(Vec::new()),
-        }
+        })
     }
 
     /// Its name.
@@ -140,7 +152,7 @@ impl Group {
         head: &mut EncodedHead,
         body: &mut RequestBody<'_>,
     ) -> Result<(Status, Vec<u8>), DaemonError> {
-        let deadline = Instant::now() + self.connect_timeout;
+        let patience = self.patience();
         let mut lost = 0;
         let mut turned_away = 0;
         let mut queue = false;
@@ -151,11 +163,14 @@ impl Group {
                 made,
                 turned_away: u16::try_from(turned_away).unwrap_or(u16::MAX),
             });
-            let connection = self.connection(queue, deadline)?;
-            let mut exchange = Exchange::new(self, request, purpose, connection);
+            let connection = self.connection(queue, patience)?;
+            let mut exchange = Exchange::new(self, request, purpose, connection, patience);
             match exchange.run(head, body) {
                 Outcome::Answered { status, connection } => {
                     self.keep(connection);
+                    if let (Some(queue), Some(service)) = (&self.queue, exchange.service()) {
+                        queue.note_service(service);
+                    }
                     return Ok((status, exchange.into_answers()));
                 }
                 Outcome::Failed(error) => {

@@ -23,6 +23,9 @@ pub fn of_daemon(options: &DaemonOptions) -> DaemonSettings {
         maximum_requests: drawn(options.maximum_requests),
         restart_interval: drawn(options.restart_interval),
         recycle_memory: options.recycle_memory,
+        queue_timeout: options.queue_timeout,
+        send_buffer_size: options.send_buffer_size,
+        receive_buffer_size: options.receive_buffer_size,
     }
 }
 

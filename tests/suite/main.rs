@@ -36,6 +36,7 @@ mod metrics;
 mod odd_configurations;
 mod protocols;
 mod pythons;
+mod queueing;
 mod recipes;
 mod redirection;
 mod regression;

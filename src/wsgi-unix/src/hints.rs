@@ -40,6 +40,17 @@ impl Slot {
         self.active.load(Ordering::Relaxed) < self.threads.load(Ordering::Relaxed)
     }
 
+    /// How many requests its process can run at once; 0 while no process serves.
+    pub fn threads(&self) -> u32 {
+        self.threads.load(Ordering::Relaxed)
+    }
+
+    /// How many more requests it could run now.
+    pub fn free(&self) -> u32 {
+        let active = self.active.load(Ordering::Relaxed);
+        self.threads().saturating_sub(active)
+    }
+
     /// Whether a process serves in this slot.
     pub fn is_open(&self) -> bool {
         self.threads.load(Ordering::Relaxed) > 0

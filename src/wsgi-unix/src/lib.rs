@@ -7,7 +7,7 @@
 //!
 //! * [`socket`], [`pipe`] and [`epoll`] move bytes and descriptors and wait for them; [`file`]
 //!   tells which files may be sent so.
-//! * [`hints`] and [`memory`] are memory shared by descriptor; [`inherited`] takes over what a
+//! * [`hints`] and [`memory`] are memory shared by descriptor, [`waiting`] memory shared by forks; [`inherited`] takes over what a
 //!   parent process left open.
 //! * [`spawn`], [`process`] and [`signals`] start, watch and end processes.
 //! * [`accounts`], [`clock`] and [`log`] answer who, when, and write down what.
@@ -26,5 +26,6 @@ pub mod signals;
 pub mod socket;
 pub mod spawn;
 pub mod usage;
+pub mod waiting;
 
 mod call;

@@ -179,6 +179,12 @@ pub fn set_send_buffer(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     set_option(fd, libc::SO_SNDBUF, &bytes)
 }
 
+/// Asks for a receive buffer of `bytes`; the kernel doubles it and bounds it by `rmem_max`.
+pub fn set_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let bytes = c_int::try_from(bytes).unwrap_or(c_int::MAX);
+    set_option(fd, libc::SO_RCVBUF, &bytes)
+}
+
 /// Sends every byte of `parts`, which are advanced as they go.
 ///
 /// A send time-out that runs out is [`ErrorKind::TimedOut`], a peer that is gone

@@ -175,6 +175,12 @@ record! {
         restart_interval: Drawn,
         /// The proportional set size, bytes, at which a process is replaced; zero: any.
         recycle_memory: u64,
+        /// How long a request may have waited for a thread; zero: any time.
+        queue_timeout: Duration,
+        /// Bytes of the send buffer of connections; zero: the system's choice.
+        send_buffer_size: u64,
+        /// Bytes of the receive buffer of connections; zero: the system's choice.
+        receive_buffer_size: u64,
     }
 }
 

@@ -124,6 +124,16 @@ impl Connection {
         }
     }
 
+    /// Sends a `Welcome` on a connection that had none.
+    pub(super) fn introduce_now(&mut self, process: Introduction) -> Result<(), ConnectionError> {
+        let mut welcome = Vec::new();
+        self.introduce(process, &mut welcome);
+        match welcome.is_empty() {
+            true => Ok(()),
+            false => self.send(&mut [IoSlice::new(&welcome)]),
+        }
+    }
+
     /// Looks at the next request without taking it; `buffer` has some room and may be grown.
     pub(super) fn look(&self, buffer: &mut Vec<u8>) -> Result<Arrival, ConnectionError> {
         if buffer.len() < USUAL_REQUEST {

@@ -96,7 +96,9 @@ fn serve() -> Result<Infallible, DaemonStartError> {
         listener,
         Arc::clone(&wake),
     );
-    let service = service.map_err(DaemonStartError::Service)?;
+    let service = service
+        .map_err(DaemonStartError::Service)?
+        .with_connections_as(&config.settings);
     let service = Arc::new(match config.settings.inactivity_timeout.is_zero() {
         true => service,
         false => service.watching_activity(),

@@ -8,13 +8,14 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use thiserror::Error;
 use wsgi_unix::epoll::{Epoll, Event, Interest, Wake};
-use wsgi_unix::socket;
+use wsgi_unix::{clock, socket};
+use wsgi_wire::launch::DaemonSettings;
 
 use super::activity::Activity;
 use super::connection::{Connection, Introduction};
@@ -102,6 +103,16 @@ pub(super) struct Service {
     replace: AtomicBool,
     /// There with `inactivity-timeout` only.
     activity: Option<Activity>,
+    /// How long a request may have waited for a thread: `queue-timeout`.
+    queue_timeout: Option<Duration>,
+    buffers: Buffers,
+}
+
+/// The sizes of connections' buffers as their options say, bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Buffers {
+    send: Option<usize>,
+    receive: Option<usize>,
 }
 
 impl Service {
@@ -135,7 +146,37 @@ impl Service {
             first_request: OnceCell::new(),
             replace: AtomicBool::new(false),
             activity: None,
+            queue_timeout: None,
+            buffers: Buffers::default(),
         })
+    }
+
+    /// The same service, which treats connections and those who wait as these settings say.
+    pub(super) fn with_connections_as(self, settings: &DaemonSettings) -> Service {
+        let size = |bytes| usize::try_from(bytes).ok().filter(|bytes| *bytes > 0);
+        Service {
+            queue_timeout: Some(settings.queue_timeout).filter(|time| !time.is_zero()),
+            buffers: Buffers {
+                send: size(settings.send_buffer_size),
+                receive: size(settings.receive_buffer_size),
+            },
+            ..self
+        }
+    }
+
+    /// Whether the child is to be told at once that a thread has its request: it gives up otherwise.
+    pub(super) fn tells_of_pickup(&self) -> bool {
+        self.queue_timeout.is_some()
+    }
+
+    /// Whether a request that was ready at `queue_start`, microseconds since 1970, has waited for a
+    /// thread for so long that its child gives up, or has.
+    pub(super) fn comes_too_late(&self, queue_start: u64) -> bool {
+        let Some(timeout) = self.queue_timeout else {
+            return false;
+        };
+        let waited = clock::micros_since_epoch().saturating_sub(queue_start);
+        Duration::from_micros(waited) >= timeout
     }
 
     /// The same service, which remembers when it was last in use.
@@ -195,6 +236,12 @@ impl Service {
                 pid: peer.pid,
                 uid: peer.uid,
             });
+        }
+        if let Some(bytes) = self.buffers.send {
+            socket::set_send_buffer(accepted.as_fd(), bytes).map_err(ServiceError::Accept)?;
+        }
+        if let Some(bytes) = self.buffers.receive {
+            socket::set_receive_buffer(accepted.as_fd(), bytes).map_err(ServiceError::Accept)?;
         }
         Ok(Some(Connection::new(accepted)))
     }

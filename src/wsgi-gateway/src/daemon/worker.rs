@@ -81,7 +81,7 @@ impl<'s> Worker<'s> {
             Some(Arrival::Nothing) => self.service.park(connection, true),
             Some(arrival) => match self.service.permits.acquire() {
                 Some(permit) => self.serve(connection, arrival, permit, true),
-                None => self.turn_away(connection, arrival),
+                None => self.turn_away(connection, arrival, true),
             },
             None => {}
         }
@@ -99,8 +99,9 @@ impl<'s> Worker<'s> {
         }
     }
 
-    /// Answers a request that was not read: the child asks elsewhere or joins the queue.
-    fn turn_away(&mut self, mut connection: Connection, arrival: Arrival) {
+    /// Answers a request that was not read: the child asks elsewhere or joins the queue. `known` tells
+    /// whether the connection was kept before.
+    fn turn_away(&mut self, mut connection: Connection, arrival: Arrival, known: bool) {
         let ends = self.service.permits.is_closed();
         let mut answer = Vec::new();
         connection.introduce(self.service.introduction, &mut answer);
@@ -116,7 +117,7 @@ impl<'s> Worker<'s> {
             Arrival::Whole(length) if !ends && sent.is_ok() => {
                 sent = connection.discard(length, &mut self.scratch);
                 if sent.is_ok() {
-                    self.service.park(connection, true);
+                    self.service.park(connection, known);
                 }
             }
             _ => {}
@@ -128,7 +129,7 @@ impl<'s> Worker<'s> {
 
     fn serve(&mut self, connection: Connection, arrival: Arrival, permit: Permit<'_>, known: bool) {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            self.run_request(connection, arrival, &permit)
+            self.run_request(connection, arrival, &permit, known)
         }));
         self.service.release(permit);
         match outcome {
@@ -149,9 +150,10 @@ impl<'s> Worker<'s> {
 
     fn run_request(
         &mut self,
-        connection: Connection,
+        mut connection: Connection,
         arrival: Arrival,
         permit: &Permit<'_>,
+        known: bool,
     ) -> Result<Option<Connection>, ConnectionError> {
         let (length, unread) = match arrival {
             Arrival::Whole(length) => (length, length),
@@ -164,6 +166,13 @@ impl<'s> Worker<'s> {
             self.exchange = self.service.exchange();
         }
         let head = RequestHead::decode(&self.buffer[HEADER_BYTES..length])?;
+        if self.service.comes_too_late(head.queue_start) {
+            self.turn_away(connection, arrival, known);
+            return Ok(None);
+        }
+        if self.service.tells_of_pickup() {
+            connection.introduce_now(self.service.introduction)?;
+        }
         let _in_use = InUse::noted(self.service, head.flags);
         self.exchange.begin(connection, unread, head.body);
         let exchange: Arc<dyn Exchange> = Arc::clone(&self.exchange) as Arc<dyn Exchange>;
