@@ -50,7 +50,7 @@ pub enum PlanError {
     NeedsRoot {
         /// The group.
         group: String,
-        /// `user` or `group`.
+        /// `user`, `group` or `supplementary-groups`.
         option: &'static str,
         /// The option's value.
         value: String,
@@ -260,7 +260,7 @@ fn planned(
         identity: identity(options)?,
         python_home,
         python: interpreters::flags_of_group(configuration, options),
-        process: settings::of_process(options),
+        process: settings::of_process(options, supplementary_groups(options)?),
         daemon: settings::of_daemon(options),
         socket: Vec::new(),
         listener_fd: 0,
@@ -328,6 +328,23 @@ fn identity(options: &DaemonOptions) -> Result<Option<Identity>, PlanError> {
         name: account.name,
         home: account.home,
     }))
+}
+
+/// The ids of the option `supplementary-groups`, if it stands.
+fn supplementary_groups(options: &DaemonOptions) -> Result<Option<Vec<u32>>, PlanError> {
+    let Some(names) = &options.supplementary_groups else {
+        return Ok(None);
+    };
+    let group = text(&options.name);
+    if !accounts::is_root() {
+        return Err(PlanError::NeedsRoot {
+            group,
+            option: "supplementary-groups",
+            value: text(&names.join(&b',')),
+        });
+    }
+    let ids = names.iter().map(|name| group_id(&group, name));
+    ids.collect::<Result<_, _>>().map(Some)
 }
 
 /// An account by its name or `#uid`.

@@ -1,6 +1,6 @@
 //! What the options of a process group mean for its processes, as the monitor and they are told.
 //!
-//! Runs in the parent, also under `configtest`: it looks up groups of users and changes nothing.
+//! Runs in the parent, also under `configtest`.
 
 use wsgi_config::daemon_options::{self, DaemonOptions};
 use wsgi_wire::launch::{DaemonSettings, Drawn, List, ProcessSettings, Variable};
@@ -29,15 +29,15 @@ pub fn of_daemon(options: &DaemonOptions) -> DaemonSettings {
     }
 }
 
-/// What the monitor does before it executes Python.
-pub fn of_process(options: &DaemonOptions) -> ProcessSettings {
+/// What the monitor does before it executes Python; `groups` are the supplementary ones.
+pub fn of_process(options: &DaemonOptions, groups: Option<Vec<u32>>) -> ProcessSettings {
     let variable = |(name, value): &(Vec<u8>, Vec<u8>)| Variable {
         name: name.clone(),
         value: value.clone(),
     };
     ProcessSettings {
         umask: options.umask,
-        supplementary_groups: None,
+        supplementary_groups: groups.map(List),
         chroot: options.chroot.clone(),
         cpu_priority: options.cpu_priority,
         cpu_time_limit: options.cpu_time_limit,

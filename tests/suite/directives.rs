@@ -57,16 +57,10 @@ const OURS: &[&str] = &["WSGIModuleReloading"];
 
 /// Options of WSGIDaemonProcess that do not work yet, with right values.
 const OPTIONS_NOT_YET: &[&str] = &[
-    "supplementary-groups=users",
     "chroot=/srv",
-    "stack-size=1000000",
     "deadlock-timeout=300",
     "request-timeout=60",
     "interrupt-timeout=5",
-    "cpu-time-limit=60",
-    "cpu-priority=5",
-    "memory-limit=100000000",
-    "virtual-memory-limit=100000000",
     "response-socket-timeout=10",
     "send-buffer-size=8192",
     "receive-buffer-size=8192",
@@ -115,6 +109,22 @@ const WRONG: &[(&str, &str)] = &[
     ("WSGIDaemonProcess a user=#0", "user"),
     ("WSGIDaemonProcess a umask=999", "umask"),
     ("WSGIDaemonProcess a home=relative", "home"),
+    (
+        "WSGIDaemonProcess a supplementary-groups=audio,no-such-group",
+        "no-such-group",
+    ),
+    ("WSGIDaemonProcess a cpu-priority=21", "cpu-priority"),
+    ("WSGIDaemonProcess a cpu-priority=high", "cpu-priority"),
+    ("WSGIDaemonProcess a cpu-time-limit=-1", "cpu-time-limit"),
+    ("WSGIDaemonProcess a memory-limit=1T", "memory-limit"),
+    (
+        "WSGIDaemonProcess a virtual-memory-limit=-1",
+        "virtual-memory-limit",
+    ),
+    ("WSGIDaemonProcess a stack-size=8192", "stack-size"),
+    ("WSGIDaemonProcess a env=1A=x", "env"),
+    ("WSGIDaemonProcess a env=A", "env"),
+    ("WSGIDaemonProcess a env-file=relative", "env-file"),
     ("WSGIDaemonProcess a listen-backlog=0", "listen-backlog"),
     (
         "WSGIDaemonProcess a startup-timeout=soon",

@@ -26,6 +26,7 @@ mod functions;
 mod handlers;
 mod hello;
 mod hostile_daemon;
+mod identity;
 mod inactivity;
 mod interpreters;
 mod malformed;

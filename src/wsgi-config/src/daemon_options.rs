@@ -14,8 +14,8 @@ mod value;
 
 use table::Take;
 pub use table::{OPTIONS, OptionRow};
-pub use value::variable;
 use value::{bytes, drawn, number, signed};
+pub use value::{variable, variable_name};
 
 const DIRECTIVE: &str = "WSGIDaemonProcess";
 

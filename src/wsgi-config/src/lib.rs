@@ -9,6 +9,7 @@
 pub mod alias;
 pub mod cgi;
 pub mod daemon_options;
+pub mod env_file;
 mod error;
 pub mod flag;
 pub mod function_script;

@@ -8,11 +8,12 @@
 //! * [`config`] takes over what the parent left: the configuration and the descriptors.
 //! * [`supervise`] is the loop: deaths, signals and lifelines.
 //! * [`group`] decides for one process group what runs; [`restart`] when it may run again.
-//! * [`process`] starts one daemon.
+//! * [`process`] starts one daemon; [`environment`] is what it finds in `os.environ`.
 
 #![forbid(unsafe_code)]
 
 mod config;
+mod environment;
 mod group;
 mod process;
 mod restart;

@@ -11,12 +11,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use wsgi_config::env_file::Variable;
 use wsgi_unix::accounts::{self, Account};
-use wsgi_unix::spawn::{Command, Identity, StartError, Step};
+use wsgi_unix::spawn::{Command, Identity, Limit, Resource, StartError, Step};
 use wsgi_unix::{memory, pipe};
 use wsgi_wire::launch::{DaemonConfig, GroupSpec, Message, MonitorConfig, PythonFlags, daemon_fd};
 
 use crate::config::GroupDescriptors;
+use crate::environment::{self, EnvironmentError, SEARCH_PATH};
 
 /// What the interpreter executes: it loads the gateway from its path, so `sys.path` is left alone,
 /// and never comes back. A free-threaded build would crash in a library of the stable ABI.
@@ -28,9 +30,6 @@ const BOOTSTRAP: &str = "import importlib.util as u,sys;\
 
 /// Spaces as the last argument, bytes: room that the daemon overwrites with its title.
 const TITLE_ROOM: usize = 128;
-
-/// PATH of every daemon, and where an interpreter given by name is looked for.
-const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// The umask of groups without the option.
 const DEFAULT_UMASK: u32 = 0o022;
@@ -51,6 +50,9 @@ pub enum LaunchError {
         #[source]
         source: io::Error,
     },
+    /// Its environment cannot be made.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
     /// The daemon's configuration cannot be handed over.
     #[error("cannot hand the daemon its configuration")]
     Config(#[source] io::Error),
@@ -73,7 +75,7 @@ pub struct Launcher {
     /// Who this process runs as, for groups without an account of their own.
     own_account: Option<Account>,
     /// The server's locale and time zone: every daemon's, unless options say otherwise.
-    locale: Vec<(String, Vec<u8>)>,
+    locale: Vec<Variable>,
 }
 
 impl Launcher {
@@ -89,7 +91,7 @@ impl Launcher {
             lifeline,
             _held: held,
             own_account: accounts::by_uid(accounts::own_uid())?,
-            locale: server_locale(),
+            locale: environment::server_locale(),
         })
     }
 
@@ -102,10 +104,12 @@ impl Launcher {
     ) -> Result<i32, LaunchError> {
         let message = self.daemon_config(spec, slot).to_bytes();
         let config = memory::sealed_blob(c"wsgi-daemon", &message).map_err(LaunchError::Config)?;
-        let identity = spec.identity.as_ref().map(resolve).transpose()?;
+        let identity = identity_of(spec)?;
+        let own = self.own_account.as_ref();
+        let environment = environment::of_group(spec, identity.as_ref(), own, &self.locale)?;
         let mut missing = None;
         for program in self.interpreters(spec)? {
-            let mut command = self.command(&program, spec, shared, config.as_fd());
+            let mut command = self.command(&program, spec, shared, config.as_fd(), &environment);
             if let Some(identity) = &identity {
                 command.identity(identity.clone());
             }
@@ -151,6 +155,7 @@ impl Launcher {
         spec: &GroupSpec,
         shared: &'a GroupDescriptors,
         config: BorrowedFd<'a>,
+        environment: &[Variable],
     ) -> Command<'a> {
         let mut command = Command::new(program);
         add_flags(&mut command, &spec.python);
@@ -169,38 +174,12 @@ impl Launcher {
             .umask(spec.process.umask.unwrap_or(DEFAULT_UMASK))
             .session()
             .parent_death_signal(libc::SIGTERM);
-        self.set_environment(&mut command, spec);
-        self.set_directory(&mut command, spec);
-        command
-    }
-
-    /// Nothing of httpd's environment but where it is and how it speaks.
-    fn set_environment(&self, command: &mut Command<'_>, spec: &GroupSpec) {
-        command.variable("PATH", SEARCH_PATH.as_bytes());
-        let account = match (&spec.identity, &self.own_account) {
-            (Some(identity), _) => Some((&identity.name, &identity.home)),
-            (None, Some(own)) => Some((&own.name, &own.home)),
-            (None, None) => None,
-        };
-        if let Some((name, home)) = account {
-            command.variable("HOME", home);
-            command.variable("USER", name).variable("LOGNAME", name);
-        }
-        for (name, value) in spec.python.variables() {
+        for (name, value) in environment {
             command.variable(name, value);
         }
-        // LC_ALL and the LC_ variables outrank LANG, so an option replaces all of the server's.
-        let replaced = spec.daemon.lang.is_some() || spec.daemon.locale.is_some();
-        for (name, value) in &self.locale {
-            if !replaced || name == "TZ" {
-                command.variable(name, value);
-            }
-        }
-        for (name, value) in [("LANG", &spec.daemon.lang), ("LC_ALL", &spec.daemon.locale)] {
-            if let Some(value) = value {
-                command.variable(name, value);
-            }
-        }
+        set_bounds(&mut command, spec);
+        self.set_directory(&mut command, spec);
+        command
     }
 
     /// The option `home` must do; an account's home is taken if it is there, and an account that
@@ -229,18 +208,55 @@ fn add_flags(command: &mut Command<'_>, flags: &PythonFlags) {
     }
 }
 
-/// Finds an account's groups now, so that a change of membership counts for the next process.
-fn resolve(identity: &wsgi_wire::launch::Identity) -> Result<Identity, LaunchError> {
-    let groups = accounts::supplementary_groups(&identity.name, identity.gid);
+/// What the group's options bound.
+fn set_bounds(command: &mut Command<'_>, spec: &GroupSpec) {
+    let process = &spec.process;
+    if let Some(priority) = process.cpu_priority {
+        command.priority(priority);
+    }
+    for (resource, bytes) in [
+        (Resource::Data, process.memory_limit),
+        (Resource::AddressSpace, process.virtual_memory_limit),
+    ] {
+        if bytes > 0 {
+            command.limit(Limit {
+                resource,
+                soft: bytes,
+                hard: bytes,
+            });
+        }
+    }
+    if process.cpu_time_limit > 0 {
+        let soft = u64::from(process.cpu_time_limit);
+        // The daemon ends by itself at the soft limit, within its shutdown-timeout.
+        let hard = soft + spec.daemon.shutdown_timeout.as_secs() + 1;
+        command.limit(Limit {
+            resource: Resource::CpuTime,
+            soft,
+            hard,
+        });
+    }
+}
+
+/// Whom the group's next process runs as. An account's groups are found now, so that a change of
+/// membership counts for it; an account that is gone has none but the one it was configured with.
+fn identity_of(spec: &GroupSpec) -> Result<Option<Identity>, LaunchError> {
+    let Some(identity) = &spec.identity else {
+        return Ok(None);
+    };
+    let groups = match &spec.process.supplementary_groups {
+        Some(groups) => Ok(groups.0.clone()),
+        None => accounts::supplementary_groups(&identity.name, identity.gid),
+    };
     let groups = groups.map_err(|source| LaunchError::Groups {
         account: String::from_utf8_lossy(&identity.name).into_owned(),
         source,
     })?;
-    Ok(Identity {
+    Ok(Some(Identity {
         uid: identity.uid,
         gid: identity.gid,
         groups,
-    })
+    }))
 }
 
 fn is_missing(error: &StartError) -> bool {
@@ -257,13 +273,4 @@ fn search(name: &Path) -> Option<PathBuf> {
     directories
         .map(|directory| directory.join(name))
         .find(executable)
-}
-
-/// LANG, TZ and the LC_ variables of this process, which httpd's parent passed on.
-fn server_locale() -> Vec<(String, Vec<u8>)> {
-    let wanted = |name: &str| matches!(name, "LANG" | "TZ") || name.starts_with("LC_");
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.as_bytes().to_vec())))
-        .filter(|(name, _)| wanted(name))
-        .collect()
 }

@@ -10,7 +10,8 @@
 //! * [`hints`] and [`memory`] are memory shared by descriptor, [`waiting`] memory shared by forks; [`inherited`] takes over what a
 //!   parent process left open.
 //! * [`spawn`], [`process`] and [`signals`] start, watch and end processes.
-//! * [`accounts`], [`clock`] and [`log`] answer who, when, and write down what.
+//! * [`accounts`], [`clock`] and [`log`] answer who, when, and write down what; [`rights`] reads
+//!   files for somebody.
 
 pub mod accounts;
 pub mod clock;
@@ -22,6 +23,7 @@ pub mod log;
 pub mod memory;
 pub mod pipe;
 pub mod process;
+pub mod rights;
 pub mod signals;
 pub mod socket;
 pub mod spawn;

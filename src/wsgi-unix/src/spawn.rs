@@ -6,6 +6,7 @@
 //! what happens between fork and exec is in [`child`].
 
 mod child;
+mod limit;
 
 use std::ffi::{CString, c_char};
 use std::fmt;
@@ -13,16 +14,18 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::call::check;
 use crate::{pipe, process, signals};
 
+pub use limit::{Limit, Resource};
+
 macro_rules! steps {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $words:literal;)*) => {
-        /// What is done to start a program, in this order.
+        /// What is done to start a program; the order is that of `child.rs`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Step {
@@ -71,6 +74,16 @@ steps! {
     Descriptors = 10, "arrange the descriptors of";
     /// execve(2).
     Execute = 11, "execute";
+    /// setpriority(2).
+    Priority = 12, "set the CPU priority of";
+    /// setrlimit(2) of RLIMIT_CPU.
+    CpuTime = 13, "limit the CPU time of";
+    /// setrlimit(2) of RLIMIT_DATA.
+    Data = 14, "limit the data of";
+    /// setrlimit(2) of RLIMIT_AS.
+    AddressSpace = 15, "limit the address space of";
+    /// chroot(2).
+    Root = 16, "change the root directory of";
 }
 
 /// Why a program did not start. The new process, if there was one, is gone and reaped.
@@ -117,6 +130,9 @@ pub struct Command<'fd> {
     descriptors: Vec<(BorrowedFd<'fd>, RawFd)>,
     identity: Option<Identity>,
     umask: Option<u32>,
+    priority: Option<i32>,
+    limits: Vec<Limit>,
+    root: Option<PathBuf>,
     directory: Directory,
     session: bool,
     parent_death_signal: Option<i32>,
@@ -132,6 +148,9 @@ impl<'fd> Command<'fd> {
             descriptors: Vec::new(),
             identity: None,
             umask: None,
+            priority: None,
+            limits: Vec::new(),
+            root: None,
             directory: Directory::Inherited,
             session: false,
             parent_death_signal: None,
@@ -145,8 +164,8 @@ impl<'fd> Command<'fd> {
     }
 
     /// Adds a variable; a second one of the same name is not looked for.
-    pub fn variable(&mut self, name: &str, value: &[u8]) -> &mut Self {
-        let mut entry = name.as_bytes().to_vec();
+    pub fn variable(&mut self, name: impl AsRef<[u8]>, value: &[u8]) -> &mut Self {
+        let mut entry = name.as_ref().to_vec();
         entry.push(b'=');
         entry.extend_from_slice(value);
         self.environment.push(entry);
@@ -168,6 +187,25 @@ impl<'fd> Command<'fd> {
     /// Sets its umask.
     pub fn umask(&mut self, umask: u32) -> &mut Self {
         self.umask = Some(umask & 0o777);
+        self
+    }
+
+    /// Sets its scheduling priority, -20 to 20; root alone may ask for less than its own.
+    pub fn priority(&mut self, priority: i32) -> &mut Self {
+        self.priority = Some(priority);
+        self
+    }
+
+    /// Limits what it may use; root alone may ask for more than this process has.
+    pub fn limit(&mut self, limit: Limit) -> &mut Self {
+        self.limits.push(limit);
+        self
+    }
+
+    /// Gives it this root directory: only root can. The program's path and its directory are
+    /// paths below it.
+    pub fn root(&mut self, root: impl Into<PathBuf>) -> &mut Self {
+        self.root = Some(root.into());
         self
     }
 
@@ -227,6 +265,10 @@ impl<'fd> Command<'fd> {
             (Step::Directory, Directory::Required(path) | Directory::OrRoot(path), _) => {
                 format!("{program}: {}", path.display())
             }
+            (Step::Root, ..) => {
+                let root = self.root.as_deref().unwrap_or(Path::new("/"));
+                format!("{program} to {}", root.display())
+            }
             (Step::User, _, Some(identity)) => format!("{program} to uid {}", identity.uid),
             (Step::Group, _, Some(identity)) => format!("{program} to gid {}", identity.gid),
             (Step::Execute, _, Some(identity)) => format!("{program} as uid {}", identity.uid),
@@ -245,6 +287,7 @@ struct Strings {
     program: CString,
     arguments: Vec<CString>,
     environment: Vec<CString>,
+    root: Option<CString>,
     directory: Option<CString>,
 }
 
@@ -256,6 +299,8 @@ impl Strings {
             arguments.push(c_string(argument)?);
         }
         let environment = command.environment.iter().map(|entry| c_string(entry));
+        let root = command.root.as_ref();
+        let root = root.map(|path| c_string(path.as_os_str().as_bytes()));
         let directory = match &command.directory {
             Directory::Inherited => None,
             Directory::Required(path) | Directory::OrRoot(path) => {
@@ -266,6 +311,7 @@ impl Strings {
             program,
             arguments,
             environment: environment.collect::<io::Result<_>>()?,
+            root: root.transpose()?,
             directory,
         })
     }

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd};
 
 use wsgi_unix::process::{self, Ended};
-use wsgi_unix::spawn::{Command, Identity, StartError, Step};
+use wsgi_unix::spawn::{Command, Identity, Limit, Resource, StartError, Step};
 use wsgi_unix::{accounts, memory, pipe};
 
 /// Runs a shell script as `prepare` says and answers what it wrote.
@@ -166,4 +166,48 @@ fn root_is_no_identity() {
         (error.step, error.source.kind()),
         (Step::Verify, ErrorKind::PermissionDenied)
     );
+}
+
+#[test]
+fn limits_and_priority_are_those_of_the_program() {
+    let script = "ulimit -S -t; ulimit -H -t; ulimit -d; ulimit -v; nice";
+    let bound = |resource, soft, hard| Limit {
+        resource,
+        soft,
+        hard,
+    };
+    let text = output_of(script, |command| {
+        command.limit(bound(Resource::CpuTime, 100, 106));
+        command.limit(bound(Resource::Data, 1 << 30, 1 << 30));
+        command.limit(bound(Resource::AddressSpace, 2 << 30, 2 << 30));
+        command.priority(7);
+    });
+    assert_eq!(text.unwrap(), "100\n106\n1048576\n2097152\n7\n");
+}
+
+#[test]
+fn a_limit_that_cannot_be_is_named() {
+    let error = output_of("true", |command| {
+        command.limit(Limit {
+            resource: Resource::Data,
+            soft: 2,
+            hard: 1,
+        });
+    });
+    let error = error.unwrap_err();
+    assert_eq!(error.to_string(), "cannot limit the data of /bin/sh");
+}
+
+#[test]
+fn a_root_directory_that_cannot_be_is_named() {
+    if !accounts::is_root() {
+        return;
+    }
+    let error = output_of("true", |command| {
+        command.root("/no/such");
+    });
+    let error = error.unwrap_err();
+    assert_eq!(error.step, Step::Root);
+    let expected = "cannot change the root directory of /bin/sh to /no/such";
+    assert_eq!(error.to_string(), expected);
 }

@@ -84,6 +84,9 @@ const SECONDS: &str = "a whole number of seconds";
 /// What an option takes that is drawn by each process.
 const DRAWN: &str = "a whole number, or two as number+jitter,";
 
+/// The smallest stack a thread can run Python on.
+const LEAST_STACK: u64 = 256 << 10;
+
 /// What an option of bytes takes.
 const BYTES: &str = "a number of bytes, perhaps with the suffix K, M or G,";
 
@@ -136,12 +139,12 @@ pub const OPTIONS: &[OptionRow] = &[
         Take::Retired("WSGIDaemonProcess newrelic-config-file", "the script itself starts the agent")),
     row("newrelic-environment", "", "", "Without effect: the script itself starts the agent",
         Take::Retired("WSGIDaemonProcess newrelic-environment", "the script itself starts the agent")),
-    later(row("supplementary-groups", "names or #gids separated by ','", "those of the account", "Further groups of the processes",
-        Take::Text(|o, v| o.supplementary_groups = Some(v.split(|byte| *byte == b',').map(<[u8]>::to_vec).collect())))),
+    row("supplementary-groups", "names or #gids separated by ','", "those of the account", "Further groups of the processes",
+        Take::Text(|o, v| o.supplementary_groups = Some(v.split(|byte| *byte == b',').map(<[u8]>::to_vec).collect()))),
     later(row("chroot", "an absolute path", "", "Root directory of the processes",
         Take::Directory(|o, v| o.chroot = Some(v)))),
-    later(row("stack-size", BYTES, "the system's", "Stack of each request thread",
-        Take::Bytes(1, |o, v| o.stack_size = Some(v).filter(|size| *size > 0)))),
+    row("stack-size", "a number of bytes from 256K", "the system's", "Stack of each request thread",
+        Take::Bytes(LEAST_STACK, |o, v| o.stack_size = Some(v).filter(|size| *size > 0))),
     row("maximum-requests", DRAWN, "0", "Requests after which a process is replaced; 0: any",
         Take::Drawn(|o, v| o.maximum_requests = v)),
     row("restart-interval", DRAWN, "0", "Seconds after which a process is replaced; 0: any",
@@ -156,14 +159,14 @@ pub const OPTIONS: &[OptionRow] = &[
         Take::Seconds(|o, v| o.request_timeout = v))),
     later(row("interrupt-timeout", SECONDS, "0", "Time a request has to end once request-timeout has interrupted it; 0: it is not interrupted",
         Take::Seconds(|o, v| o.interrupt_timeout = v))),
-    later(row("cpu-time-limit", SECONDS, "0", "CPU time after which a process is replaced; 0: any",
-        Take::Count(0, u32::MAX, |o, v| o.cpu_time_limit = v))),
-    later(row("cpu-priority", "a number from -20 to 20", "", "Scheduling priority of the processes",
-        Take::Signed(-20, 20, |o, v| o.cpu_priority = Some(v)))),
-    later(row("memory-limit", BYTES, "0", "Data a process may have; 0: any",
-        Take::Bytes(1, |o, v| o.memory_limit = v))),
-    later(row("virtual-memory-limit", BYTES, "0", "Address space a process may have; 0: any",
-        Take::Bytes(1, |o, v| o.virtual_memory_limit = v))),
+    row("cpu-time-limit", SECONDS, "0", "CPU time after which a process is replaced; 0: any",
+        Take::Count(0, u32::MAX, |o, v| o.cpu_time_limit = v)),
+    row("cpu-priority", "a number from -20 to 20", "", "Scheduling priority of the processes",
+        Take::Signed(-20, 20, |o, v| o.cpu_priority = Some(v))),
+    row("memory-limit", BYTES, "0", "Data a process may have; 0: any",
+        Take::Bytes(1, |o, v| o.memory_limit = v)),
+    row("virtual-memory-limit", BYTES, "0", "Address space a process may have; 0: any",
+        Take::Bytes(1, |o, v| o.virtual_memory_limit = v)),
     later(row("response-socket-timeout", SECONDS, "socket-timeout", "Time a client may take to accept bytes; 0: socket-timeout",
         Take::Seconds(|o, v| o.response_socket_timeout = Some(v).filter(|time| !time.is_zero())))),
     row("queue-timeout", SECONDS, "0", "Time a request may wait for a thread; 0: any",
@@ -184,10 +187,10 @@ pub const OPTIONS: &[OptionRow] = &[
         Take::Text(|o, v| o.script_user = Some(v)))),
     later(row("script-group", "a group name or #gid", "", "Group that must own every script",
         Take::Text(|o, v| o.script_group = Some(v)))),
-    later(row("env", "NAME=VALUE", "", "A variable of os.environ; may be repeated",
-        Take::Variable(|o, name, value| o.environment.push((name, value))))),
-    later(row("env-file", "an absolute path", "", "A file of lines NAME=VALUE for os.environ; may be repeated",
-        Take::Directory(|o, v| o.environment_files.push(v)))),
+    row("env", "NAME=VALUE", "", "A variable of os.environ; may be repeated",
+        Take::Variable(|o, name, value| o.environment.push((name, value)))),
+    row("env-file", "an absolute path", "", "A file of lines NAME=VALUE for os.environ; may be repeated",
+        Take::Directory(|o, v| o.environment_files.push(v))),
     row("server-metrics", "On or Off", "Off", "Whether applications may ask for the server's scoreboard",
         Take::Flag(|o, v| o.server_metrics = v)),
 ];

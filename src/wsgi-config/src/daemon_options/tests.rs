@@ -29,8 +29,21 @@ fn every_supported_option_reaches_its_field() {
            switch-interval=0.01 display-name=%{GROUP}
            lang=en_US.UTF-8 locale='C.UTF-8' listen-backlog=7 startup-timeout=1 inactivity-timeout=6
            shutdown-timeout=2 graceful-timeout=3 connect-timeout=4 socket-timeout=5
-           maximum-requests=1000+200 restart-interval=3600 recycle-memory=512M eviction-timeout=7"#,
+           maximum-requests=1000+200 restart-interval=3600 recycle-memory=512M eviction-timeout=7
+           supplementary-groups=audio,#7 stack-size=1M cpu-time-limit=8 cpu-priority=-5
+           memory-limit=1G virtual-memory-limit=2G env=A=b=c env='B=d e' env-file=/srv/a
+           env-file=/srv/b"#,
     );
+    let names = group.supplementary_groups.clone().expect("stated");
+    assert_eq!(names, [b"audio".to_vec(), b"#7".to_vec()]);
+    assert_eq!(group.stack_size, Some(1 << 20));
+    assert_eq!((group.cpu_time_limit, group.cpu_priority), (8, Some(-5)));
+    let limits = (group.memory_limit, group.virtual_memory_limit);
+    assert_eq!(limits, (1 << 30, 2 << 30));
+    let variable = |name: &[u8], value: &[u8]| (name.to_vec(), value.to_vec());
+    let variables = [variable(b"A", b"b=c"), variable(b"B", b"d e")];
+    assert_eq!(group.environment, variables);
+    assert_eq!(group.environment_files, [b"/srv/a", b"/srv/b"]);
     assert_eq!((group.processes, group.threads), (Some(2), 8));
     assert_eq!(group.interpreters, 2);
     assert_eq!(group.user.as_deref(), Some(&b"www"[..]));
@@ -97,6 +110,10 @@ fn a_value_that_does_not_fit_is_named_with_its_option() {
         "app inactivity-timeout=1.5",
         "app listen-backlog=0",
         "app display-name=",
+        "app stack-size=262143",
+        "app cpu-priority=-21",
+        "app env==x",
+        "app env-file=a",
         "app shutdown-timeout=99999999999",
     ] {
         assert!(refused(args).contains("invalid value"), "{args}");

@@ -40,12 +40,18 @@ pub(super) fn bytes(value: &[u8]) -> Option<u64> {
 
 /// `NAME=VALUE`; the name as POSIX has it for the environment, the value without NUL.
 pub fn variable(entry: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = entry.iter().position(|byte| *byte == b'=')?;
-    let (name, value) = (&entry[..at], &entry[at + 1..]);
-    let (first, rest) = name.split_first()?;
-    let begins = first.is_ascii_alphabetic() || *first == b'_';
+    let name = variable_name(entry)?;
+    let value = entry[name.len()..].strip_prefix(b"=")?;
+    (!value.contains(&0)).then_some((name, value))
+}
+
+/// The name of a variable that `text` begins with, as POSIX has it for the environment.
+pub fn variable_name(text: &[u8]) -> Option<&[u8]> {
     let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    (begins && rest.iter().all(goes_on) && !value.contains(&0)).then_some((name, value))
+    let end = text.iter().position(|byte| !goes_on(byte));
+    let name = &text[..end.unwrap_or(text.len())];
+    let first = name.first()?;
+    (!first.is_ascii_digit()).then_some(name)
 }
 
 /// A number of nothing but digits: `from_str_radix` alone would take a sign.

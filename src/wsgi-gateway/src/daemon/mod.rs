@@ -103,7 +103,7 @@ fn serve() -> Result<Infallible, DaemonStartError> {
         true => service,
         false => service.watching_activity(),
     });
-    let crew = Crew::new(wake);
+    let crew = Crew::new(wake, config.settings.stack_size);
     crew.start(&service, threads)
         .map_err(DaemonStartError::Thread)?;
     if config.gateway.interpreters.frees_signals() {

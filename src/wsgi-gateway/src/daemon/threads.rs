@@ -15,7 +15,7 @@ use wsgi_unix::{process, signals};
 use super::service::Service;
 use super::worker::Worker;
 
-/// The stack of a thread that runs Python: what the main thread of a program has on Linux, which is
+/// The stack of a thread that runs Python unless the option `stack-size` stands: what the main thread of a program has on Linux, which is
 /// what Python's recursion limit is made for.
 const STACK_BYTES: usize = 8 << 20;
 
@@ -23,12 +23,15 @@ const STACK_BYTES: usize = 8 << 20;
 pub(super) struct Crew {
     present: Arc<AtomicU32>,
     main: Arc<Wake>,
+    stack_bytes: usize,
 }
 
 impl Crew {
-    /// No threads; `main` is woken whenever one ends.
-    pub(super) fn new(main: Arc<Wake>) -> Crew {
+    /// No threads; `main` is woken whenever one ends, and each will have this much stack.
+    pub(super) fn new(main: Arc<Wake>, stack_bytes: Option<u64>) -> Crew {
+        let stated = stack_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         Crew {
+            stack_bytes: stated.unwrap_or(STACK_BYTES),
             present: Arc::new(AtomicU32::new(0)),
             main,
         }
@@ -84,7 +87,7 @@ impl Crew {
         self.present.fetch_add(1, Ordering::AcqRel);
         let builder = thread::Builder::new()
             .name(name.to_owned())
-            .stack_size(STACK_BYTES);
+            .stack_size(self.stack_bytes);
         builder.spawn(move || {
             let _leave = leave;
             body(&service);

@@ -8,7 +8,7 @@ use std::ffi::{CStr, c_char};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
-use super::{Command, Directory, Identity, Step, Strings, pointers};
+use super::{Command, Directory, Identity, Limit, Step, Strings, pointers};
 use crate::call::check;
 use crate::{process, signals};
 
@@ -26,6 +26,8 @@ pub(super) struct Plan<'a> {
     descriptors: Vec<Placed>,
     identity: Option<&'a Identity>,
     umask: Option<u32>,
+    priority: Option<i32>,
+    limits: &'a [Limit],
     root_will_do: bool,
     session: bool,
     parent_death_signal: Option<i32>,
@@ -55,6 +57,8 @@ impl<'a> Plan<'a> {
             descriptors: command.descriptors.iter().map(placed).collect(),
             identity: command.identity.as_ref(),
             umask: command.umask,
+            priority: command.priority,
+            limits: &command.limits,
             root_will_do: matches!(command.directory, Directory::OrRoot(_)),
             session: command.session,
             parent_death_signal: command.parent_death_signal,
@@ -80,8 +84,22 @@ impl<'a> Plan<'a> {
         if self.session {
             at(Step::Session, process::lead_session())?;
         }
+        if let Some(priority) = self.priority {
+            // Like the limits, while root still may ask for more.
+            at(Step::Priority, set_priority(priority))?;
+        }
+        for limit in self.limits {
+            at(limit.resource.step(), limit.set())?;
+        }
         if let Some(identity) = self.identity {
-            take_identity(identity)?;
+            take_groups(identity)?;
+        }
+        if let Some(root) = &self.strings.root {
+            // The accounts are looked up already, and the change of user takes the right away.
+            at(Step::Root, change_root(root))?;
+        }
+        if let Some(identity) = self.identity {
+            take_user(identity)?;
         }
         if let Some(signal) = self.parent_death_signal {
             // After the change of user, which clears it.
@@ -166,17 +184,22 @@ fn reset_signals() {
     let _ = signals::replace_mask(&signals::signal_set(false));
 }
 
-/// Becomes this user for good. Groups first, while root still may.
-fn take_identity(identity: &Identity) -> StepResult {
-    let (uid, gid) = (identity.uid, identity.gid);
+/// Takes the groups, while root still may.
+fn take_groups(identity: &Identity) -> StepResult {
+    let gid = identity.gid;
     // SAFETY: pointer and length are of one array.
     let groups = unsafe { libc::setgroups(identity.groups.len(), identity.groups.as_ptr()) };
     at(Step::Groups, check(groups).map(drop))?;
     // SAFETY: takes integers and touches no memory of ours. In a new process with one thread
     // there is no other thread the C library would have to tell.
     let group = unsafe { libc::setresgid(gid, gid, gid) };
-    at(Step::Group, check(group).map(drop))?;
-    // SAFETY: as for the group.
+    at(Step::Group, check(group).map(drop))
+}
+
+/// Becomes this user for good.
+fn take_user(identity: &Identity) -> StepResult {
+    let uid = identity.uid;
+    // SAFETY: takes integers and touches no memory of ours; this process has one thread.
     let user = unsafe { libc::setresuid(uid, uid, uid) };
     at(Step::User, check(user).map(drop))?;
     at(Step::Verify, verify_identity(identity))
@@ -201,6 +224,18 @@ fn verify_identity(identity: &Identity) -> io::Result<()> {
         0 => Err(refused()),
         _ => Ok(()),
     }
+}
+
+fn set_priority(priority: i32) -> io::Result<()> {
+    // SAFETY: takes integers and touches no memory of ours; 0 is this process.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, priority) }).map(drop)
+}
+
+/// Makes this directory the root, and enters it: a process that stayed outside could leave again.
+fn change_root(path: &CStr) -> io::Result<()> {
+    // SAFETY: the path is a C string that outlives the call.
+    check(unsafe { libc::chroot(path.as_ptr()) })?;
+    change_directory(c"/")
 }
 
 fn change_directory(path: &CStr) -> io::Result<()> {
