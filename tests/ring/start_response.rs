@@ -31,6 +31,7 @@ fn answer(status: u16) -> Outcome {
 pub fn group() -> Group {
     let mut scripts = statuses();
     scripts.extend(refused());
+    scripts.extend(messages());
     scripts.extend(calls());
     scripts.extend(writes());
     group_of("start_response", scripts)
@@ -126,6 +127,56 @@ fn refused() -> Vec<Script> {
             "it takes any tuple; PEP 3333 says the three values of sys.exc_info(), so ours is right",
         ),
         given("exc_info_that_is_a_str", "'200 OK', [], 'abc'").fails("Error"),
+    ]
+}
+
+/// An application that answers what start_response says against these arguments.
+fn said(name: &'static str, arguments: &str, message: &str) -> Script {
+    body(
+        name,
+        &format!(
+            "try:\n    start_response({arguments})\nexcept Exception as error:\n    text = \
+             '%s: %s' % (type(error).__name__, error)\nstart_response('200 OK', \
+             [('Content-Type', 'text/plain')])\nreturn [text.encode()]"
+        ),
+    )
+    .answers(message)
+}
+
+/// The words are known to users of mod_wsgi, and to tests of theirs.
+#[rustfmt::skip]
+fn messages() -> Vec<Script> {
+    vec![
+        said("says_what_is_no_code", "'OK', []",
+            "ValueError: status code must be a 3 digit integer: b'OK'"),
+        said("says_what_has_four_digits", "'2000 OK', []",
+            "ValueError: status code must be a 3 digit integer: b'2000 OK'"),
+        said("says_what_lacks_a_space", "'200OK', []",
+            "ValueError: no space following status code: b'200OK'"),
+        said("says_which_reason", "'200 OK\\r\\nX-A: b', []",
+            r"ValueError: control character in status reason phrase: b'200 OK\r\nX-A: b'"),
+        said("says_that_headers_are_no_list", "'200 OK', ()",
+            "TypeError: start_response() argument 2 must be list, not tuple"),
+        said("says_what_is_no_tuple", "'200 OK', ['ab']",
+            "TypeError: each header must be a 2-tuple, not str"),
+        said("says_how_long_a_tuple_is", "'200 OK', [('a', 'b', 'c')]",
+            "ValueError: each header must be a 2-tuple, got length 3"),
+        said("says_what_is_no_str", "'200 OK', [(42, 'b')]", "TypeError: must be str, not int"),
+        said("says_that_a_name_is_empty", "'200 OK', [('', 'b')]", "ValueError: header name is empty"),
+        said("says_which_name_has_a_space", "'200 OK', [('a b', 'c')]",
+            "ValueError: space character in header name: b'a b'"),
+        said("says_which_name_has_a_control", "'200 OK', [('a\\tb', 'c')]",
+            r"ValueError: control character in header name: b'a\tb'"),
+        said("says_which_value_breaks_the_line", "'200 OK', [('a', 'b\\nc')]",
+            r"ValueError: carriage return/line feed character in header value: b'b\nc'"),
+        said("says_a_value_as_python_does", "'200 OK', [('a', '\"\\'\\r')]",
+            r#"ValueError: carriage return/line feed character in header value: b'"\'\r'"#),
+        said("says_what_exc_info_is", "'200 OK', [], 'abc'",
+            "RuntimeError: start_response() argument 'exc_info' must be a 3-tuple or None"),
+        body("says_that_it_was_called_before", "write = start_response('200 OK', \
+             [])\nwrite(b'a')\ntry:\n    start_response('500 Late', [])\nexcept RuntimeError as \
+             error:\n    return [str(error).encode()]")
+            .answers("astart_response() called more than once without exc_info"),
     ]
 }
 

@@ -218,7 +218,9 @@ fn failures() -> Vec<Script> {
     };
     vec![
         raising("value_error", "raise ValueError('v')").fails("ValueError"),
-        raising("system_exit", "sys.exit(1)").fails("SystemExit"),
+        raising("system_exit", "sys.exit(1)")
+            .fails("SystemExit")
+            .logs("SystemExit exception raised by WSGI script"),
         raising("keyboard_interrupt", "raise KeyboardInterrupt").fails("KeyboardInterrupt"),
         raising("generator_exit", "raise GeneratorExit").fails("GeneratorExit"),
         raising("stop_iteration", "raise StopIteration").fails("StopIteration"),

@@ -54,7 +54,7 @@ in_both_modes! {
         let log = server.log().text();
         let mut inside = false;
         for line in log.lines().filter(|line| line.contains("[wsgi:error]")) {
-            let begins = line.contains("Exception occurred processing");
+            let begins = line.contains("ValueError exception raised processing WSGI script");
             assert_ne!(begins, inside, "another's line: {line}\n{log}");
             inside = !line.contains(end);
         }

@@ -371,9 +371,10 @@ pub fn log_application_error(
 ) {
     let path = script.shown();
     let line = if error.is_system_exit() {
-        format!("SystemExit raised by WSGI script '{path}' ignored; the process goes on.")
+        format!("SystemExit exception raised by WSGI script '{path}'; the process goes on.")
     } else {
-        format!("Exception occurred processing WSGI script '{path}'.")
+        let class = error.value.type_name(python);
+        format!("{class} exception raised processing WSGI script '{path}'.")
     };
     interpreter.log_exception(python, &line, error);
 }

@@ -288,7 +288,7 @@ fn failed(python: Python<'_>, request: &Request<'_>, call: &Call, raised: Raised
     let timeout = request.interpreter.objects.request_timeout.object(python);
     let interrupted = error.matches(timeout);
     if interrupted {
-        let line = b"Request interrupted by RequestTimeout; thread recovered";
+        let line = b"Request interrupted by RequestTimeout; thread recovered.";
         python.detached(|| log::message(level::INFO, line));
     } else {
         application::log_application_error(python, request.interpreter, request.script, &error);

@@ -91,14 +91,13 @@ fn check_moment(python: Python<'_>, call: &Call, exc_info: Option<&Object>) -> R
     let head_sent = call.response.lock().head_sent;
     let Some(info) = exc_info else {
         if head_sent {
-            let message = "headers have already been sent: start_response() cannot be called more \
-                           than once without exc_info";
+            let message = "start_response() called more than once without exc_info";
             return Err(Exception::Runtime.raise(python, message));
         }
         return Ok(());
     };
     if !info.is_exact_tuple() || info.sequence_length() != 3 {
-        let message = "exception information must be a 3-tuple or None";
+        let message = "start_response() argument 'exc_info' must be a 3-tuple or None";
         return Err(Exception::Runtime.raise(python, message));
     }
     let mut parts = (0..3).filter_map(|index| info.item(python, index));
@@ -141,11 +140,12 @@ fn encode_status(python: Python<'_>, status: &Object, head: &mut Vec<u8>) -> Res
     }
     let text = status.latin1()?;
     let value = |message: &str| Err(Exception::Value.raise(python, message));
+    let shown = |message: &str| value(&format!("{message}: {}", bytes_literal(text.bytes())));
     let Some((digits, rest)) = text.bytes().split_first_chunk::<3>() else {
-        return value("status code is not a 3 digit integer");
+        return shown("status code must be a 3 digit integer");
     };
     if !digits.iter().all(u8::is_ascii_digit) || rest.first().is_some_and(u8::is_ascii_digit) {
-        return value("status code is not a 3 digit integer");
+        return shown("status code must be a 3 digit integer");
     }
     let code = digits
         .iter()
@@ -156,10 +156,10 @@ fn encode_status(python: Python<'_>, status: &Object, head: &mut Vec<u8>) -> Res
     let reason = match rest.split_first() {
         None => &[][..],
         Some((b' ', reason)) => reason,
-        Some(_) => return value("no space following status code"),
+        Some(_) => return shown("no space following status code"),
     };
     if reason.iter().any(|byte| is_control(*byte)) {
-        return value("control character in status line's reason phrase");
+        return shown("control character in status reason phrase");
     }
     if reason.len() > usize::from(u16::MAX) {
         return value("reason phrase is too long");
@@ -175,7 +175,8 @@ fn encode_headers(
     head: &mut Vec<u8>,
 ) -> Result<Option<u64>, Raised> {
     if !headers.is_exact_list() {
-        let message = format!("headers must be list, not {}", headers.type_name(python));
+        let kind = headers.type_name(python);
+        let message = format!("start_response() argument 2 must be list, not {kind}");
         return Err(Exception::Type.raise(python, &message));
     }
     let mut declared = None;
@@ -195,7 +196,7 @@ fn encode_headers(
             header.item(python, 1),
         ) else {
             let message = format!(
-                "each header must be a 2-tuple, not of length {}",
+                "each header must be a 2-tuple, got length {}",
                 header.sequence_length()
             );
             return Err(Exception::Value.raise(python, &message));
@@ -218,31 +219,57 @@ fn checked_str<'o>(python: Python<'_>, part: &'o Object) -> Result<&'o Object, R
     if part.is_str() {
         return Ok(part);
     }
-    let message = format!(
-        "header names and values must be str, not {}",
-        part.type_name(python)
-    );
+    let message = format!("must be str, not {}", part.type_name(python));
     Err(Exception::Type.raise(python, &message))
 }
 
 fn check_header(python: Python<'_>, name: &[u8], value: &[u8]) -> Result<(), Raised> {
-    // A line break in a name must not break the line of the log.
-    let shown = name.escape_ascii();
+    let in_name = |byte: &u8| is_control(*byte) || matches!(byte, b' ' | b':');
+    let in_value = |byte: &u8| is_control(*byte) && *byte != b'\t';
     let message = if name.is_empty() {
-        String::from("header name is empty")
+        "header name is empty".to_owned()
     } else if name.len() > usize::from(u16::MAX) {
-        String::from("header name is too long")
-    } else if name
-        .iter()
-        .any(|byte| is_control(*byte) || matches!(byte, b' ' | b':'))
-    {
-        format!("control character, space or colon in header name '{shown}'")
-    } else if value.iter().any(|byte| is_control(*byte) && *byte != b'\t') {
-        format!("control character in value of header '{shown}'")
+        "header name is too long".to_owned()
+    } else if let Some(wrong) = name.iter().copied().find(in_name) {
+        let what = match wrong {
+            b' ' => "space character",
+            b':' => "colon",
+            _ => "control character",
+        };
+        format!("{what} in header name: {}", bytes_literal(name))
+    } else if let Some(wrong) = value.iter().copied().find(in_value) {
+        let what = match wrong {
+            b'\r' | b'\n' => "carriage return/line feed character",
+            _ => "control character",
+        };
+        format!("{what} in header value: {}", bytes_literal(value))
     } else {
         return Ok(());
     };
     Err(Exception::Value.raise(python, &message))
+}
+
+/// Bytes as Python's `repr()` writes them, on one line: messages reach the log. Long ones are cut.
+fn bytes_literal(bytes: &[u8]) -> String {
+    const MOST: usize = 200;
+    let (shown, rest) = bytes.split_at(bytes.len().min(MOST));
+    let quote = match (shown.contains(&b'\''), shown.contains(&b'"')) {
+        (true, false) => b'"',
+        _ => b'\'',
+    };
+    let mut text = format!("b{}", char::from(quote));
+    for byte in shown {
+        match *byte {
+            // escape_ascii escapes either quote, Python only the one around.
+            b'\'' | b'"' if *byte != quote => text.push(char::from(*byte)),
+            byte => text.extend(byte.escape_ascii().map(char::from)),
+        }
+    }
+    text.push(char::from(quote));
+    if !rest.is_empty() {
+        text += "...";
+    }
+    text
 }
 
 /// RFC 9110 §8.6: digits only; a second Content-Length must not contradict the first.

@@ -25,7 +25,7 @@ fn an_exception_is_logged_in_one_message_and_nothing_of_it_is_sent() {
         );
         let log = answer.logged();
         assert!(
-            log.contains("Exception occurred processing WSGI script"),
+            log.contains("ValueError exception raised processing WSGI script"),
             "{log}"
         );
         assert!(log.contains("Traceback (most recent call last)"), "{log}");
