@@ -16,6 +16,10 @@ pub const CONFIG: &str = "httpd.conf";
 pub const APACHECTL: &str = "apachectl";
 /// Apache's process id.
 pub const PID_FILE: &str = "httpd.pid";
+/// Shell code that sets up Apache's environment; written once, then the user's.
+pub const ENVVARS: &str = "envvars";
+/// The cache of TLS sessions.
+pub const TLS_CACHE: &str = "ssl_scache";
 /// The start of the names of the daemons' sockets.
 pub const SOCKET_PREFIX: &str = "wsgi";
 /// The directory for documents when none is named; it stays empty.
@@ -120,6 +124,17 @@ impl ServerRoot {
             fs::rename(&fresh, &path)
         };
         write().map_err(|source| LayoutError::Write { path, source })
+    }
+}
+
+impl ServerRoot {
+    /// Writes a file that is the user's once it is there.
+    pub fn write_once(&self, name: &str, mode: u32, text: &str) -> Result<(), LayoutError> {
+        if self.file(name).is_file() {
+            Ok(())
+        } else {
+            self.write(name, mode, text)
+        }
     }
 }
 

@@ -81,6 +81,18 @@ pub fn module(modules: &Path) -> Result<PathBuf, LocateError> {
         })
 }
 
+/// The program that rotates logs, which comes with `httpd`.
+pub fn rotatelogs(httpd: &Path) -> Option<PathBuf> {
+    let beside = httpd.parent().map(Path::to_owned);
+    let path = env::var_os("PATH").unwrap_or_default();
+    beside
+        .into_iter()
+        .chain(env::split_paths(&path).collect::<Vec<_>>())
+        .chain([PathBuf::from("/usr/bin"), PathBuf::from("/usr/sbin")])
+        .map(|directory| directory.join("rotatelogs"))
+        .find(|program| program.is_file())
+}
+
 fn below(prefix: &Path) -> impl Iterator<Item = PathBuf> {
     MODULE_DIRECTORIES
         .iter()

@@ -28,6 +28,9 @@ fn main() -> ExitCode {
         Action::SetupServer(options) => run::setup_server(&options),
         Action::ModuleConfig => run::module_config(),
         Action::ModuleLocation => run::module_location(),
+        Action::InstallModule { modules_directory } => {
+            run::install_module(modules_directory.as_deref())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -20,6 +20,12 @@ pub enum QuoteError {
         /// The directory.
         path: String,
     },
+    /// More than one word where one is needed.
+    #[error("'{text}' must be one word without quotes, backslashes and '$'")]
+    NotAWord {
+        /// What was written.
+        text: String,
+    },
     /// No dotted name.
     #[error("'{name}' is not the name of a Python module or of something in it")]
     NotAName {
@@ -52,6 +58,30 @@ pub fn quoted(text: &str) -> Result<String, QuoteError> {
 /// `path` between quotes.
 pub fn quoted_path(path: &Path) -> Result<String, QuoteError> {
     Ok(format!("\"{}\"", quotable_path(path)?))
+}
+
+/// `text` as it is, where quotes cannot stand: one word that means nothing else.
+pub fn bare(text: &str) -> Result<&str, QuoteError> {
+    let special = |c: char| c.is_whitespace() || c.is_control() || "\"'\\$".contains(c);
+    if text.is_empty() || text.chars().any(special) || text.contains("${") {
+        let text = text.escape_debug().to_string();
+        return Err(QuoteError::NotAWord { text });
+    }
+    Ok(text)
+}
+
+/// A path as one word of a program's arguments within a quoted argument of a directive.
+pub fn single_word(path: &Path) -> Result<String, QuoteError> {
+    let text = quotable_path(path)?;
+    if text.contains(['\'', '\\']) {
+        return Err(QuoteError::Unquotable { text });
+    }
+    Ok(format!("'{text}'"))
+}
+
+/// A text as a literal of Python.
+pub fn python_text(text: &str) -> Result<String, QuoteError> {
+    quoted(text)
 }
 
 /// A word of a POSIX shell.

@@ -12,7 +12,7 @@ use wsgi_unix::accounts;
 
 use crate::layout::{self, ServerRoot};
 use crate::locate::{self, LocateError};
-use crate::options::{ApplicationType, ServerOptions};
+use crate::options::{ApplicationType, FileOptions, LogOptions, PoolOptions, ServerOptions};
 
 /// Accounts Apache runs as: Debian, RHEL, Arch, others.
 const APACHE_USERS: &[&str] = &["www-data", "apache", "http", "daemon", "nobody"];
@@ -39,12 +39,22 @@ pub enum ServerError {
         #[source]
         source: io::Error,
     },
-    /// The script is not there.
-    #[error("the script {} is not a file", .path.display())]
-    NoScript {
-        /// The script.
+    /// A file that an option names is not there.
+    #[error("{what} {} is not a file", .path.display())]
+    NoFile {
+        /// The option, or what the file is.
+        what: &'static str,
+        /// The file.
         path: PathBuf,
     },
+    /// A port for TLS, and nothing to prove who we are with.
+    #[error(
+        "--https-port needs --ssl-certificate, or --ssl-certificate-file and --ssl-certificate-key-file"
+    )]
+    NoCertificate,
+    /// No program that rotates logs.
+    #[error("rotatelogs was not found; name it with --rotatelogs-executable")]
+    NoRotatelogs,
     /// The account database could not be read.
     #[error("the account '{name}' cannot be looked up")]
     Lookup {
@@ -84,6 +94,24 @@ pub enum Log {
     File(PathBuf),
     /// Through a process to standard error, which is a socket and cannot be opened by name.
     Piped,
+    /// Through a program that begins a new file when one has reached its size.
+    Rotated {
+        /// The program.
+        program: PathBuf,
+        /// The first file.
+        file: PathBuf,
+        /// The size in MB.
+        megabytes: u32,
+    },
+}
+
+/// What a server proves who it is with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The certificate.
+    pub file: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 /// A server as it will run.
@@ -105,20 +133,22 @@ pub struct Server {
     pub working_directory: PathBuf,
     /// What runs the application, if it was said.
     pub python_home: Option<PathBuf>,
-    /// Further directories to import from.
-    pub python_path: Vec<PathBuf>,
-    /// Documents.
-    pub document_root: Option<PathBuf>,
     /// URLs and what is served below them.
     pub url_aliases: Vec<(String, PathBuf)>,
-    /// Files with further directives.
-    pub includes: Vec<PathBuf>,
+    /// Extensions of files and the scripts that answer for them.
+    pub handlers: Vec<(String, PathBuf)>,
     /// The types of files.
     pub mime_types: PathBuf,
+    /// The certificate, if there is a port for TLS.
+    pub certificate: Option<Certificate>,
+    /// The shell code that sets up Apache's environment.
+    pub envvars: PathBuf,
     /// The error log.
     pub error_log: Log,
     /// The access log.
     pub access_log: Option<Log>,
+    /// The log of what goes wrong before the error log is open.
+    pub startup_log: Option<PathBuf>,
 }
 
 impl Server {
@@ -129,43 +159,169 @@ impl Server {
         root: &ServerRoot,
         foreground: bool,
     ) -> Result<Self, ServerError> {
-        let modules = match &options.modules_directory {
-            Some(directory) => absolute(directory)?,
-            None => locate::modules_directory()?,
+        let modules = modules_directory(&options.files)?;
+        let httpd = match &options.files.httpd_executable {
+            Some(program) => program.clone(),
+            None => locate::httpd()?,
         };
-        let log_directory = match &options.log_directory {
-            Some(directory) => Some(absolute(directory)?),
-            None if foreground || options.log_to_terminal => None,
-            None => Some(root.path().to_owned()),
-        };
-        let log = |name| match &log_directory {
-            Some(directory) => Log::File(directory.join(name)),
-            None => terminal(),
-        };
-        let active_venv = env::var_os("VIRTUAL_ENV").map(PathBuf::from);
-        let python_home = options.python_home.clone().or(active_venv);
-        let working_directory = options.working_directory.as_deref();
+        let logs = Logs::of(&options.logs, root, foreground, &httpd)?;
+        check_files(options)?;
+        let app = &options.app;
+        let active_venv = || env::var_os("VIRTUAL_ENV").map(PathBuf::from);
+        let python_home = app.python_home.clone().or_else(active_venv);
         Ok(Server {
-            httpd: match &options.httpd_executable {
-                Some(program) => absolute(program)?,
-                None => locate::httpd()?,
-            },
+            httpd,
             wsgi_module: locate::module(&modules)?,
             modules,
             root: root.path().to_owned(),
-            identity: identity(options)?,
+            identity: identity(&options.pool)?,
             script: script(options, root)?,
-            working_directory: absolute(working_directory.unwrap_or(Path::new(".")))?,
+            working_directory: match &app.working_directory {
+                Some(directory) => directory.clone(),
+                None => absolute(Path::new("."))?,
+            },
             python_home: python_home.as_deref().map(absolute).transpose()?,
-            python_path: all_absolute(&options.python_path)?,
-            document_root: options.document_root.as_deref().map(absolute).transpose()?,
-            url_aliases: url_aliases(&options.url_alias)?,
-            includes: all_absolute(&options.include_file)?,
-            mime_types: mime_types(),
-            error_log: log("error_log"),
-            access_log: options.access_log.then(|| log("access_log")),
+            url_aliases: pairs(&options.content.url_alias)?,
+            handlers: pairs(&options.content.add_handler)?,
+            mime_types: options
+                .content
+                .mime_types
+                .clone()
+                .unwrap_or_else(mime_types),
+            certificate: certificate(options)?,
+            envvars: match &options.files.envvars_script {
+                Some(file) => file.clone(),
+                None => root.file(layout::ENVVARS),
+            },
+            error_log: logs.target(&options.logs.error_log_name),
+            access_log: (options.logs.access_log)
+                .then(|| logs.target(&options.logs.access_log_name)),
+            startup_log: (options.logs.startup_log).then(|| {
+                let directory = logs.directory.as_deref().unwrap_or(root.path());
+                directory.join(&options.logs.startup_log_name)
+            }),
         })
     }
+}
+
+/// Where Apache's own modules are.
+pub fn modules_directory(files: &FileOptions) -> Result<PathBuf, LocateError> {
+    match &files.modules_directory {
+        Some(directory) => Ok(directory.clone()),
+        None => locate::modules_directory(),
+    }
+}
+
+/// Where the logs go.
+struct Logs {
+    directory: Option<PathBuf>,
+    rotation: Option<(PathBuf, u32)>,
+}
+
+impl Logs {
+    fn of(
+        options: &LogOptions,
+        root: &ServerRoot,
+        foreground: bool,
+        httpd: &Path,
+    ) -> Result<Self, ServerError> {
+        let directory = match &options.log_directory {
+            Some(directory) => Some(directory.clone()),
+            None if options.log_to_terminal => None,
+            None if foreground && !options.rotate_logs => None,
+            None => Some(root.path().to_owned()),
+        };
+        let rotation = match (options.rotate_logs, &options.rotatelogs_executable) {
+            (false, _) => None,
+            (true, Some(program)) => Some(program.clone()),
+            (true, None) => Some(locate::rotatelogs(httpd).ok_or(ServerError::NoRotatelogs)?),
+        };
+        Ok(Logs {
+            directory,
+            rotation: rotation.map(|program| (program, options.max_log_size)),
+        })
+    }
+
+    fn target(&self, name: &str) -> Log {
+        let Some(directory) = &self.directory else {
+            return terminal();
+        };
+        let file = directory.join(name);
+        match &self.rotation {
+            None => Log::File(file),
+            Some((program, megabytes)) => Log::Rotated {
+                program: program.clone(),
+                file,
+                megabytes: *megabytes,
+            },
+        }
+    }
+}
+
+/// Refuses what httpd would refuse later, with the name of the option.
+fn check_files(options: &ServerOptions) -> Result<(), ServerError> {
+    let (tls, access, files) = (&options.tls, &options.access, &options.files);
+    let named = [
+        ("--ssl-ca-certificate-file", &tls.ssl_ca_certificate_file),
+        (
+            "--ssl-certificate-chain-file",
+            &tls.ssl_certificate_chain_file,
+        ),
+        ("--host-access-script", &access.host_access_script),
+        ("--auth-user-script", &access.auth_user_script),
+        ("--auth-group-script", &access.auth_group_script),
+        ("--rewrite-rules", &options.content.rewrite_rules),
+        ("--mime-types", &options.content.mime_types),
+        ("--envvars-script", &files.envvars_script),
+        ("--httpd-executable", &files.httpd_executable),
+        (
+            "--rotatelogs-executable",
+            &options.logs.rotatelogs_executable,
+        ),
+    ];
+    for (what, path) in named {
+        if let Some(path) = path {
+            file(what, path)?;
+        }
+    }
+    for path in &options.content.include_file {
+        file("--include-file", path)?;
+    }
+    Ok(())
+}
+
+fn file(what: &'static str, path: &Path) -> Result<PathBuf, ServerError> {
+    let path = path.to_owned();
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(ServerError::NoFile { what, path })
+    }
+}
+
+fn certificate(options: &ServerOptions) -> Result<Option<Certificate>, ServerError> {
+    let tls = &options.tls;
+    if tls.https_port.is_none() {
+        return Ok(None);
+    }
+    let with = |stem: &Path, extension: &str| {
+        let mut name = stem.as_os_str().to_owned();
+        name.push(extension);
+        PathBuf::from(name)
+    };
+    let (certificate, key) = match (
+        &tls.ssl_certificate,
+        &tls.ssl_certificate_file,
+        &tls.ssl_certificate_key_file,
+    ) {
+        (Some(stem), ..) => (with(stem, ".crt"), with(stem, ".key")),
+        (None, Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
+        _ => return Err(ServerError::NoCertificate),
+    };
+    Ok(Some(Certificate {
+        file: file("the certificate", &certificate)?,
+        key: file("the certificate's key", &key)?,
+    }))
 }
 
 /// The path from the root, without `.` in it; links in it are left as they are.
@@ -176,24 +332,15 @@ pub fn absolute(path: &Path) -> Result<PathBuf, ServerError> {
     })
 }
 
-fn all_absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ServerError> {
-    paths.iter().map(|path| absolute(path)).collect()
-}
-
-fn url_aliases(words: &[String]) -> Result<Vec<(String, PathBuf)>, ServerError> {
+fn pairs(words: &[String]) -> Result<Vec<(String, PathBuf)>, ServerError> {
     let pair = |pair: &[String]| Ok((pair[0].clone(), absolute(Path::new(&pair[1]))?));
     words.chunks_exact(2).map(pair).collect()
 }
 
 fn script(options: &ServerOptions, root: &ServerRoot) -> Result<PathBuf, ServerError> {
-    match &options.application {
-        Some(path) if options.application_type == ApplicationType::Script => {
-            let path = absolute(Path::new(path))?;
-            if path.is_file() {
-                Ok(path)
-            } else {
-                Err(ServerError::NoScript { path })
-            }
+    match options.app.name() {
+        Some(path) if options.app.application_type == ApplicationType::Script => {
+            file("the script", &absolute(Path::new(path))?)
         }
         _ => Ok(root.file(layout::SCRIPT)),
     }
@@ -214,7 +361,7 @@ fn terminal() -> Log {
     }
 }
 
-fn identity(options: &ServerOptions) -> Result<Option<Identity>, ServerError> {
+fn identity(options: &PoolOptions) -> Result<Option<Identity>, ServerError> {
     let account = |name: &str| {
         accounts::by_name(name.as_bytes()).map_err(|source| ServerError::Lookup {
             name: name.to_owned(),

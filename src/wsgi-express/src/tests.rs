@@ -28,11 +28,12 @@ fn server() -> Server {
         script: "/srv/my app/app.wsgi".into(),
         working_directory: "/srv/my app".into(),
         python_home: None,
-        python_path: Vec::new(),
-        document_root: None,
         url_aliases: Vec::new(),
-        includes: Vec::new(),
+        handlers: Vec::new(),
         mime_types: "/etc/mime.types".into(),
+        certificate: None,
+        envvars: "/tmp/root/envvars".into(),
+        startup_log: None,
         error_log: Log::File("/dev/stderr".into()),
         access_log: None,
     }
@@ -52,7 +53,8 @@ fn assert_has(text: &str, parts: &[&str]) {
 fn every_placeholder_is_filled() {
     let text = conf(&["app.wsgi"], &server());
     assert!(!text.contains('@'), "{text}");
-    assert!(!render::apachectl(&server()).contains('@'));
+    let control = render::apachectl(&options(&[]), &server()).expect("rendered");
+    assert!(!control.replace("$@", "").contains('@'), "{control}");
 }
 
 #[test]
@@ -153,11 +155,14 @@ fn logs_go_where_the_server_says() {
 #[test]
 fn static_content_comes_before_the_application() {
     let mut server = server();
-    server.document_root = Some("/srv/htdocs".into());
     server.url_aliases = vec![("/static".into(), "/srv/static".into())];
-    server.includes = vec!["/srv/more.conf".into()];
+    let words = [
+        "a",
+        "--document-root=/srv/htdocs",
+        "--include-file=/srv/more.conf",
+    ];
     assert_has(
-        &conf(&["a"], &server),
+        &conf(&words, &server),
         &[
             "DocumentRoot \"/srv/htdocs\"",
             "RewriteRule ^(/.*)$ %{DOCUMENT_ROOT}$1 [L]",
@@ -193,9 +198,7 @@ fn quotes_and_backslashes_are_escaped() {
 
 #[test]
 fn a_search_path_with_a_colon_is_refused() {
-    let mut server = server();
-    server.python_path = vec!["/srv/a:b".into()];
-    let refused = render::httpd_conf(&options(&["a"]), &server);
+    let refused = render::httpd_conf(&options(&["a", "--python-path=/srv/a:b"]), &server());
     assert!(matches!(refused, Err(QuoteError::Separator { .. })));
 }
 
@@ -206,7 +209,7 @@ fn a_module_is_loaded_by_a_script_that_is_written_for_it() {
         "--application-type=module",
         "--callable-object=site.app",
     ];
-    let script = render::script(&options(&module))
+    let script = render::script(&options(&module).app)
         .expect("rendered")
         .expect("a script");
     assert_has(
@@ -217,18 +220,18 @@ fn a_module_is_loaded_by_a_script_that_is_written_for_it() {
     assert_has(&conf, &["callable-object=\"application\""]);
     let hostile = options(&["x\")\nimport os #", "--application-type=module"]);
     assert!(matches!(
-        render::script(&hostile),
+        render::script(&hostile.app),
         Err(QuoteError::NotAName { .. })
     ));
 }
 
 #[test]
 fn without_an_application_a_page_is_served() {
-    let script = render::script(&options(&[]))
+    let script = render::script(&options(&[]).app)
         .expect("rendered")
         .expect("a script");
     assert_has(&script, &["def application(environ, start_response)"]);
-    assert_eq!(render::script(&options(&["app.wsgi"])), Ok(None));
+    assert_eq!(render::script(&options(&["app.wsgi"]).app), Ok(None));
 }
 
 #[test]
