@@ -15,7 +15,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null;
 
 use thiserror::Error;
-use wsgi_config::{OptionError, flag};
+use wsgi_config::{OptionError, flag, interpreter};
 
 use crate::config::{ConfigStr, Configuration, DirectoryConfig};
 use crate::ffi;
@@ -377,7 +377,9 @@ fn set_pass_authorization(place: &mut Place<'_>, value: &[u8]) -> Result<(), Dir
 
 fn set_python_home(place: &mut Place<'_>, path: &[u8]) -> Result<(), DirectiveError> {
     place.absolute(path)?;
-    place.edit(|configuration| configuration.python_home = Some(path.to_vec()));
+    let home = interpreter::parse_home(path)
+        .ok_or_else(|| place.invalid(path, "a directory, or prefix:exec_prefix"))?;
+    place.edit(|configuration| configuration.python_home = Some(home.to_vec()));
     Ok(())
 }
 

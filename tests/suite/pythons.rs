@@ -84,6 +84,30 @@ fn every_python_runs_embedded_from_its_venv() {
 }
 
 #[test]
+fn a_home_may_name_both_prefixes_of_a_python() {
+    if only_ours("one Python is linked into it") {
+        return;
+    }
+    let venv = python::venv(&python::pythons()[0], RELEASES[0]);
+    let venv = venv.display().to_string();
+    for mode in [Mode::Embedded, Mode::Daemon] {
+        let server = Server::builder(mode)
+            .directive(&format!("WSGIPythonHome {venv}:{venv}"))
+            .app("/", "packages")
+            .start();
+        assert_eq!(server.text("/").split('|').nth(1), Some(&venv[..]));
+    }
+    let (right, said) = Server::builder(Mode::Embedded)
+        .directive("WSGIPythonHome /usr:lib")
+        .configtest();
+    assert!(!right);
+    assert!(
+        said.contains("'/usr:lib': a directory, or prefix:exec_prefix is expected"),
+        "{said}"
+    );
+}
+
+#[test]
 fn numpy_works_in_the_default_application_group_of_a_daemon() {
     if only_ours("NumPy needs application-group=%{GLOBAL} there") {
         return;

@@ -118,6 +118,15 @@ pub fn parse_section(args: &[u8]) -> Result<Selector, OptionError> {
     Ok(selector)
 }
 
+/// The directory under which a Python's `bin` lies. Of `prefix:exec_prefix`, as PYTHONHOME has it,
+/// that is the second: it holds what depends on the machine, and its interpreter knows the first.
+pub fn parse_home(value: &[u8]) -> Option<&[u8]> {
+    let mut parts = value.split(|byte| *byte == b':');
+    let home = parts.next_back()?;
+    let more = parts.count();
+    (home.starts_with(b"/") && more <= 1).then_some(home)
+}
+
 /// A switch interval in seconds, as microseconds.
 pub fn parse_interval(value: &[u8]) -> Option<u64> {
     let seconds: f64 = std::str::from_utf8(value).ok()?.parse().ok()?;
@@ -222,6 +231,15 @@ mod tests {
             ),
         ] {
             assert_eq!(refused(args), format!("WSGIInterpreterOptions: {sentence}"));
+        }
+    }
+
+    #[test]
+    fn of_a_home_in_two_parts_the_second_has_the_interpreter() {
+        assert_eq!(parse_home(b"/srv/venv"), Some(&b"/srv/venv"[..]));
+        assert_eq!(parse_home(b"/usr/share:/usr"), Some(&b"/usr"[..]));
+        for wrong in ["/usr:", ":", "/usr:lib", "/a:/b:/c", ""] {
+            assert_eq!(parse_home(wrong.as_bytes()), None, "{wrong}");
         }
     }
 
