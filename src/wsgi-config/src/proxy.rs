@@ -267,7 +267,9 @@ pub fn resolve<'h>(
     let trusted = declared.proxies.is_none() || peer.is_some_and(is_proxy);
     for header in declared.headers {
         let winner = resolved.categories[header.category()].get_or_insert(None);
-        let Some(said) = value(header.name).filter(|said| trusted && !said.is_empty()) else {
+        // Nobody has an empty address, but a front end may serve an application at its root.
+        let speaks = |said: &&[u8]| !said.is_empty() || header.kind == Kind::ScriptName;
+        let Some(said) = value(header.name).filter(|said| trusted && speaks(said)) else {
             continue;
         };
         *winner = Some(header.name);
@@ -279,23 +281,27 @@ pub fn resolve<'h>(
                 }
             }
             Kind::Chain => resolved.client = entries(said).next().or(resolved.client),
-            Kind::Client => resolved.client = Some(said),
+            Kind::Client => (resolved.client, resolved.chain) = (Some(said), None),
             Kind::Host => resolved.host = Some(said),
             Kind::Server => resolved.server = Some(said),
             Kind::Port => resolved.port = Some(said),
             Kind::ScriptName => resolved.script_name = Some(said),
-            Kind::Scheme => resolved.https = Some(said.eq_ignore_ascii_case(b"https")),
-            Kind::SchemeFlag => resolved.https = Some(is_on(said)),
+            Kind::Scheme => resolved.https = one_of(said, "https", "http").or(resolved.https),
+            Kind::SchemeFlag => resolved.https = flag_of(said).or(resolved.https),
         }
     }
     resolved
 }
 
-fn is_on(value: &[u8]) -> bool {
-    value == b"1"
-        || [&b"on"[..], b"true"]
-            .iter()
-            .any(|word| value.eq_ignore_ascii_case(word))
+/// Whether a header is On or Off, in any of the words for it.
+fn flag_of(value: &[u8]) -> Option<bool> {
+    let words = [("on", "off"), ("true", "false"), ("1", "0")];
+    words.iter().find_map(|(on, off)| one_of(value, on, off))
+}
+
+fn one_of(value: &[u8], yes: &str, no: &str) -> Option<bool> {
+    let is = |word: &str| value.eq_ignore_ascii_case(word.as_bytes());
+    is(yes).then_some(true).or(is(no).then_some(false))
 }
 
 /// The entries of a chain but the empty ones.

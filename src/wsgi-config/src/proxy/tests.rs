@@ -167,3 +167,40 @@ fn a_word_that_is_no_network_is_named_and_an_unknown_header_is_told() {
     assert_eq!((headers.len(), unknown), (1, vec!["X-Foo".to_owned()]));
     assert!(parse_headers("WSGITrustedProxyHeaders", b" ").is_err());
 }
+
+#[test]
+fn a_chain_that_another_header_outdoes_is_not_shown() {
+    let front = Front::new("X-Forwarded-For X-Client-IP", Some("127.0.0.1"));
+    let resolved = front.says(&[("X-Forwarded-For", "1.1.1.1"), ("X-Client-IP", "2.2.2.2")]);
+    assert_eq!(resolved.client, Some(&b"2.2.2.2"[..]));
+    assert_eq!(resolved.chain, None);
+    assert!(resolved.hides(b"X-Forwarded-For"));
+}
+
+#[test]
+fn a_scheme_that_means_nothing_leaves_what_others_said() {
+    let front = Front::new("X-Forwarded-Proto X-Forwarded-SSL", None);
+    for (flag, https) in [
+        ("1", true),
+        ("TRUE", true),
+        ("On", true),
+        ("off", false),
+        ("False", false),
+        ("0", false),
+        ("yes", true),
+    ] {
+        let sent = [("X-Forwarded-Proto", "HTTPS"), ("X-Forwarded-SSL", flag)];
+        assert_eq!(front.says(&sent).https, Some(https), "{flag}");
+    }
+    assert_eq!(front.says(&[("X-Forwarded-Proto", "ftp")]).https, None);
+}
+
+#[test]
+fn an_application_may_be_at_the_root_for_its_front_end() {
+    let front = Front::new("X-Script-Name X-Host", None);
+    let resolved = front.says(&[("X-Script-Name", ""), ("X-Host", "")]);
+    assert_eq!(
+        (resolved.script_name, resolved.host),
+        (Some(&b""[..]), None)
+    );
+}
