@@ -22,6 +22,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_expr_parse_cmd_mi",
     "ap_expr_str_exec",
     "ap_get_brigade",
+    "ap_get_conn_socket",
     "ap_get_limit_req_body",
     "ap_get_module_config",
     "ap_copy_scoreboard_worker",
@@ -67,6 +68,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_pool_userdata_(get|set)",
     "apr_proc_other_child_(register|unregister)",
     "apr_pstrmemdup",
+    "apr_socket_timeout_(get|set)",
     "apr_strerror",
     "apr_table_(addn|get|setn|unset)",
 ];

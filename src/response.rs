@@ -4,12 +4,14 @@
 //! is more, a flush or the end, so that a short response passes the filters once, with its length.
 
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use wsgi_wire::Failure;
 use wsgi_wire::response::ResponseHead;
 
 use crate::httpd::brigade::Brigade;
-use crate::httpd::log::AprError;
+use crate::httpd::client;
+use crate::httpd::log::{self, AprError, Level};
 use crate::httpd::pool::PoolStr;
 use crate::httpd::request::Request;
 use crate::httpd::status::Status;
@@ -30,6 +32,8 @@ pub struct Response<'r> {
     /// A file is held back until the end, so that httpd can serve a range of it.
     file_held: bool,
     body: BodyRule<'r>,
+    /// Bytes that went to the filters since they were last flushed.
+    unflushed: u64,
     rules: Rules,
 }
 
@@ -42,6 +46,10 @@ pub struct Rules {
     pub error_override: bool,
     /// The kernel may send files (WSGIEnableSendfile).
     pub sendfile: bool,
+    /// How long the client may take to accept bytes; `None`: Apache's Timeout.
+    pub client_timeout: Option<Duration>,
+    /// Bytes after which the filters are flushed; `None`: they keep what they want to.
+    pub flush_bytes: Option<u64>,
 }
 
 /// What happens to the application's data.
@@ -69,6 +77,7 @@ impl<'r> Response<'r> {
             ranged: false,
             file_held: false,
             body: BodyRule::Sent,
+            unflushed: 0,
             rules,
         }
     }
@@ -156,6 +165,12 @@ impl<'r> Response<'r> {
         if !matches!(self.body, BodyRule::Sent) {
             return Ok(());
         }
+        self.unflushed = self.unflushed.saturating_add(data.len() as u64);
+        let full = self
+            .rules
+            .flush_bytes
+            .is_some_and(|bytes| self.unflushed >= bytes);
+        let flush = flush || full;
         if self.held + data.len() <= HELD_BYTES && !flush {
             self.brigade.append_copy(data);
             self.held += data.len();
@@ -164,7 +179,7 @@ impl<'r> Response<'r> {
         // SAFETY: the brigade is passed on before this function returns, while `data` is borrowed.
         unsafe { self.brigade.append_borrowed(data) };
         if flush {
-            self.brigade.append_flush();
+            self.append_flush();
         }
         self.pass()
     }
@@ -195,8 +210,13 @@ impl<'r> Response<'r> {
         if self.file_held || (self.ranged && !self.passed && self.held == 0) {
             return Ok(());
         }
-        self.brigade.append_flush();
+        self.append_flush();
         self.pass()
+    }
+
+    fn append_flush(&mut self) {
+        self.unflushed = 0;
+        self.brigade.append_flush();
     }
 
     /// Ends a whole response.
@@ -255,11 +275,27 @@ impl<'r> Response<'r> {
         self.passed = true;
         self.held = 0;
         self.file_held = false;
-        let outcome: Result<(), AprError> = self.brigade.pass();
+        let outcome: Result<(), AprError> = match self.rules.client_timeout {
+            None => self.brigade.pass(),
+            Some(timeout) => self.pass_within(timeout),
+        };
         match outcome {
             Ok(()) if !self.request.is_aborted() => Ok(()),
             _ => Err(Failure::ClientGone),
         }
+    }
+
+    fn pass_within(&mut self, timeout: Duration) -> Result<(), AprError> {
+        let begun = Instant::now();
+        let brigade = &mut self.brigade;
+        let outcome = client::with_timeout(self.request, timeout, || brigade.pass());
+        let failed = outcome.is_err() || self.request.is_aborted();
+        if failed && begun.elapsed() >= timeout {
+            let seconds = timeout.as_secs();
+            let line = format_args!("the client accepted no data for {seconds} s, and is given up");
+            log::request(self.request, Level::Info, line);
+        }
+        outcome
     }
 }
 

@@ -159,6 +159,7 @@ impl Made {
                 .socket_timeout
                 .unwrap_or_else(|| plan::or_a_day(self.planned.timeout)),
             queue_timeout: options.queue_timeout,
+            relay: settings::of_relay(options),
             hints,
         };
         Group::new(parts).map_err(|source| StartError::System {

@@ -116,6 +116,7 @@ impl Group {
             reused: false,
             answered: false,
         };
+        self.set_buffers(&connection)?;
         let first_wait = self.connect_timeout.min(self.socket_timeout);
         self.set_patience(&connection, patience.bounded(first_wait))?;
         Ok((connection, queued))
@@ -159,6 +160,25 @@ impl Group {
                 waited: self.connect_timeout,
             },
         }
+    }
+
+    /// send-buffer-size and receive-buffer-size.
+    fn set_buffers(&self, connection: &Connection) -> Result<(), DaemonError> {
+        let fd = connection.as_fd();
+        let sent = match self.relay.send_buffer {
+            0 => Ok(()),
+            bytes => socket::set_send_buffer(fd, bytes),
+        };
+        let received = || match self.relay.receive_buffer {
+            0 => Ok(()),
+            bytes => socket::set_receive_buffer(fd, bytes),
+        };
+        sent.and_then(|()| received())
+            .map_err(|source| DaemonError::Socket {
+                group: self.display_name(),
+                pid: 0,
+                source,
+            })
     }
 
     /// Sets how long the daemon may be silent from now on.

@@ -117,6 +117,19 @@ pub enum DaemonError {
         /// What was wrong.
         source: WireError,
     },
+    /// A header is longer than the group's may be.
+    #[error(
+        "the response's header '{name}' is longer than header-buffer-size of group '{group}' \
+         ({limit} bytes)"
+    )]
+    Header {
+        /// The group.
+        group: String,
+        /// The header's name.
+        name: String,
+        /// The option header-buffer-size.
+        limit: usize,
+    },
     /// The gateway in the daemon failed the request and has said why.
     #[error("the application failed: {0:?}")]
     Gateway(Failure),
@@ -130,7 +143,7 @@ impl DaemonError {
             DaemonError::Replaced { .. } | DaemonError::Overloaded { .. } => 503,
             DaemonError::Lost { .. } | DaemonError::Socket { .. } => 502,
             DaemonError::TimedOut { .. } | DaemonError::Expired { .. } => 504,
-            DaemonError::Protocol { .. } => 500,
+            DaemonError::Protocol { .. } | DaemonError::Header { .. } => 500,
             DaemonError::Gateway(failure) => failure.status(),
         }
     }

@@ -32,9 +32,6 @@ use crate::httpd::scoreboard;
 use crate::httpd::status::Status;
 use crate::response::{Response, Rules};
 
-/// How long after a flush further data of a response waits for more of it, at most.
-const FLUSH_PAUSE: Duration = Duration::from_millis(5);
-
 /// How an attempt ended.
 #[derive(Debug)]
 pub enum Outcome {
@@ -200,13 +197,14 @@ impl<'x> Exchange<'x> {
         }
     }
 
-    /// Whether the daemon sends more within [`FLUSH_PAUSE`] of the last flush. A piece after a pause
+    /// Whether the daemon sends more within response-flush-delay of the last flush. A piece after a pause
     /// goes at once; many that follow each other closely travel together.
     fn more_comes(&self, connection: &Connection) -> io::Result<bool> {
         let Some(flushed) = self.flushed.filter(|_| self.response.has_begun()) else {
             return Ok(false);
         };
-        let rest = FLUSH_PAUSE.saturating_sub(flushed.elapsed());
+        let delay = self.group.relay.flush_delay;
+        let rest = delay.saturating_sub(flushed.elapsed());
         Ok(!rest.is_zero() && socket::wait_readable(connection.as_fd(), rest)?)
     }
 
@@ -338,6 +336,11 @@ impl<'x> Exchange<'x> {
                 Next::GoOn
             }
             ToChild::Head(head) if !self.response.has_begun() && head.status >= 200 => {
+                if let Some(limit) = self.group.relay.header_bytes
+                    && let Some(name) = head.header_over(limit)
+                {
+                    return Next::Stop(self.too_long(name, limit));
+                }
                 self.response.head(&head);
                 Next::GoOn
             }
@@ -466,6 +469,14 @@ impl<'x> Exchange<'x> {
             pid,
             source,
         }
+    }
+
+    fn too_long(&self, name: &[u8], limit: usize) -> Outcome {
+        Outcome::Failed(DaemonError::Header {
+            group: self.group.display_name(),
+            name: String::from_utf8_lossy(name).into_owned(),
+            limit,
+        })
     }
 
     fn out_of_order(&self) -> Outcome {

@@ -47,6 +47,7 @@ pub struct Group {
     socket_timeout: Duration,
     /// There with queue-timeout only.
     queue: Option<Queue>,
+    relay: Relay,
     idle_limit: usize,
     hints: OwnedFd,
     page: OnceCell<Option<HintPage>>,
@@ -58,6 +59,23 @@ pub struct Group {
 unsafe impl Send for Group {}
 // SAFETY: as above.
 unsafe impl Sync for Group {}
+
+/// How responses travel from a daemon to the client, as the group's options say.
+#[derive(Debug, Clone, Copy)]
+pub struct Relay {
+    /// How long the client may take to accept bytes; `None`: Apache's Timeout.
+    pub client_timeout: Option<Duration>,
+    /// Bytes of the send buffer of connections to daemons; 0: the system's choice.
+    pub send_buffer: usize,
+    /// Bytes of the receive buffer of connections to daemons; 0: the system's choice.
+    pub receive_buffer: usize,
+    /// Bytes of the longest header, if there is a bound.
+    pub header_bytes: Option<usize>,
+    /// Bytes of a response after which Apache's filters are flushed.
+    pub flush_bytes: u64,
+    /// How long after a flush further pieces are waited for, to be sent together.
+    pub flush_delay: Duration,
+}
 
 /// What the parent knows of a group when it makes one.
 #[derive(Debug)]
@@ -80,6 +98,8 @@ pub struct GroupParts {
     pub socket_timeout: Duration,
     /// How long a request may wait for a thread; zero: any time.
     pub queue_timeout: Duration,
+    /// How its responses travel.
+    pub relay: Relay,
     /// Its hint page.
     pub hints: OwnedFd,
 }
@@ -104,6 +124,7 @@ impl Group {
             connect_timeout: parts.connect_timeout,
             socket_timeout: parts.socket_timeout,
             queue,
+            relay: parts.relay,
             idle_limit,
             hints: parts.hints,
             page: OnceCell::new(),
@@ -130,6 +151,11 @@ impl Group {
         body: &mut RequestBody<'_>,
         rules: Rules,
     ) -> Result<Status, DaemonError> {
+        let rules = Rules {
+            client_timeout: self.relay.client_timeout,
+            flush_bytes: Some(self.relay.flush_bytes),
+            ..rules
+        };
         let (status, _) = self.converse(request, Purpose::Response(rules), head, body)?;
         Ok(status)
     }

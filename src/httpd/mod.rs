@@ -5,6 +5,7 @@
 
 pub mod boundary;
 pub mod brigade;
+pub mod client;
 pub mod expression;
 pub mod hook;
 pub mod log;

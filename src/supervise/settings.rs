@@ -5,6 +5,8 @@
 use wsgi_config::daemon_options::{self, DaemonOptions};
 use wsgi_wire::launch::{DaemonSettings, Drawn, List, ProcessSettings, Variable};
 
+use crate::daemon::Relay;
+
 /// What each daemon is told.
 pub fn of_daemon(options: &DaemonOptions) -> DaemonSettings {
     DaemonSettings {
@@ -26,6 +28,19 @@ pub fn of_daemon(options: &DaemonOptions) -> DaemonSettings {
         queue_timeout: options.queue_timeout,
         send_buffer_size: options.send_buffer_size,
         receive_buffer_size: options.receive_buffer_size,
+    }
+}
+
+/// How Apache's children pass responses on.
+pub fn of_relay(options: &DaemonOptions) -> Relay {
+    let size = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+    Relay {
+        client_timeout: options.response_socket_timeout.or(options.socket_timeout),
+        send_buffer: size(options.send_buffer_size),
+        receive_buffer: size(options.receive_buffer_size),
+        header_bytes: Some(size(options.header_buffer_size)).filter(|bytes| *bytes > 0),
+        flush_bytes: options.response_buffer_size,
+        flush_delay: options.response_flush_delay,
     }
 }
 

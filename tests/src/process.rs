@@ -1,6 +1,8 @@
 //! The processes of a server as /proc shows them: who they are, what they hold, what they cost.
 
 use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -86,6 +88,28 @@ impl Process {
             .sum()
     }
 
+    /// The sizes of the send and receive buffers of its Unix sockets that are connected, as the kernel
+    /// counts them; an error where we may not look into the process.
+    pub fn unix_socket_buffers(&self) -> io::Result<Vec<(i32, i32)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(format!("/proc/{}/fd", self.pid))?.flatten() {
+            let number = entry.file_name().to_string_lossy().parse().unwrap_or(-1);
+            let link = fs::read_link(entry.path()).unwrap_or_default();
+            if !link.to_string_lossy().starts_with("socket:") {
+                continue;
+            }
+            let Some(copy) = copy_of(self.pid, number)? else {
+                continue;
+            };
+            let ask = |name| option(&copy, name);
+            let unix = ask(libc::SO_DOMAIN) == libc::AF_UNIX;
+            if unix && ask(libc::SO_TYPE) == libc::SOCK_STREAM && ask(libc::SO_ACCEPTCONN) == 0 {
+                found.push((ask(libc::SO_SNDBUF), ask(libc::SO_RCVBUF)));
+            }
+        }
+        Ok(found)
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: i32) {
         send(self.pid, signal);
@@ -142,6 +166,44 @@ pub fn ticks_per_second() -> u64 {
     // SAFETY: sysconf(3) takes a number and answers with one; -1 for a name it does not know.
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
     u64::try_from(ticks).unwrap_or(100)
+}
+
+/// A duplicate of another process's descriptor (pidfd_getfd(2)), unless it was closed meanwhile.
+fn copy_of(pid: u32, number: i32) -> io::Result<Option<OwnedFd>> {
+    // SAFETY: pidfd_open(2) takes two numbers.
+    let process = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let process = owned(process)?;
+    // SAFETY: pidfd_getfd(2) takes three numbers; the first is a descriptor of ours.
+    let copy = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) };
+    match owned(copy) {
+        Err(error) if error.raw_os_error() == Some(libc::EBADF) => Ok(None),
+        copy => copy.map(Some),
+    }
+}
+
+fn owned(descriptor: libc::c_long) -> io::Result<OwnedFd> {
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the system call has just made this descriptor and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor as i32) })
+}
+
+/// An option of SOL_SOCKET that is a number; -1 if the descriptor has no such option.
+fn option(socket: &OwnedFd, name: i32) -> i32 {
+    let mut value = -1;
+    let mut length = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: room and length of one number.
+    unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            name,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    value
 }
 
 fn all() -> Vec<Process> {

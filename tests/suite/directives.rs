@@ -61,12 +61,6 @@ const OPTIONS_NOT_YET: &[&str] = &[
     "deadlock-timeout=300",
     "request-timeout=60",
     "interrupt-timeout=5",
-    "response-socket-timeout=10",
-    "send-buffer-size=8192",
-    "receive-buffer-size=8192",
-    "header-buffer-size=32768",
-    "response-buffer-size=65536",
-    "response-flush-delay=5",
     "socket-user=www-data",
     "script-user=www-data",
     "script-group=www-data",
@@ -153,6 +147,30 @@ const WRONG: &[(&str, &str)] = &[
     ("WSGIDaemonProcess a recycle-memory=1T", "recycle-memory"),
     ("WSGIDaemonProcess a eviction-timeout=x", "eviction-timeout"),
     ("WSGIDaemonProcess a queue-timeout=-1", "queue-timeout"),
+    (
+        "WSGIDaemonProcess a response-socket-timeout=x",
+        "response-socket-timeout",
+    ),
+    (
+        "WSGIDaemonProcess a send-buffer-size=511",
+        "send-buffer-size",
+    ),
+    (
+        "WSGIDaemonProcess a receive-buffer-size=511",
+        "receive-buffer-size",
+    ),
+    (
+        "WSGIDaemonProcess a header-buffer-size=8191",
+        "header-buffer-size",
+    ),
+    (
+        "WSGIDaemonProcess a response-buffer-size=65535",
+        "response-buffer-size",
+    ),
+    (
+        "WSGIDaemonProcess a response-flush-delay=0.5",
+        "response-flush-delay",
+    ),
     ("WSGIDaemonProcess a socket-timeout=x", "socket-timeout"),
     ("WSGIDaemonProcess a\nWSGIDaemonProcess a threads=2", "'a'"),
     ("WSGIProcessGroup", "WSGIProcessGroup"),

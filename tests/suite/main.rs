@@ -41,6 +41,7 @@ mod queueing;
 mod recipes;
 mod redirection;
 mod regression;
+mod relaying;
 mod reloading;
 mod request_directives;
 mod response;

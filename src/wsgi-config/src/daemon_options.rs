@@ -114,11 +114,11 @@ pub struct DaemonOptions {
     pub send_buffer_size: u64,
     /// Bytes of the group's sockets' receive buffers; zero: the system's choice.
     pub receive_buffer_size: u64,
-    /// Bytes of the longest response header.
+    /// Bytes of the longest response header; zero: any.
     pub header_buffer_size: u64,
-    /// Bytes of a response that are held back before a flush.
+    /// Bytes of a response after which Apache's filters are flushed.
     pub response_buffer_size: u64,
-    /// How long more of a response is waited for before a flush.
+    /// How long after a flush further pieces of a response are waited for, to be sent together.
     pub response_flush_delay: Duration,
     /// The owner of the group's socket; `None`: Apache's user.
     pub socket_user: Option<Vec<u8>>,
@@ -179,7 +179,7 @@ impl DaemonOptions {
             queue_timeout: Duration::ZERO,
             send_buffer_size: 0,
             receive_buffer_size: 0,
-            header_buffer_size: 32 << 10,
+            header_buffer_size: 0,
             response_buffer_size: 8 << 20,
             response_flush_delay: Duration::from_millis(5),
             socket_user: None,

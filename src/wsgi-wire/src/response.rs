@@ -50,6 +50,17 @@ impl<'a> ResponseHead<'a> {
         })
     }
 
+    /// The name of a header that takes more than `limit` bytes, as `name: value` and the end of its line.
+    pub fn header_over(&self, limit: usize) -> Option<&'a [u8]> {
+        if self.headers.len() <= limit {
+            // All of them together are shorter; their framing takes more than that of lines.
+            return None;
+        }
+        let mut headers = self.headers();
+        let found = headers.find(|(name, value)| name.len() + value.len() + 4 > limit);
+        found.map(|(name, _)| name)
+    }
+
     /// Starts an encoded head in `out`; headers follow with [`append_header`].
     pub fn start(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
         out.put_u16(status);
@@ -119,6 +130,18 @@ mod tests {
             append_header(&mut out, name, value);
             assert!(ResponseHead::decode(&out).is_err(), "{name:?} {value:?}");
         }
+    }
+
+    #[test]
+    fn a_header_that_is_too_long_is_named() {
+        let mut out = Vec::new();
+        ResponseHead::start(&mut out, 200, b"OK");
+        append_header(&mut out, b"X-Short", b"1");
+        append_header(&mut out, b"X-Long", &[b'x'; 90]);
+        let head = ResponseHead::decode(&out).unwrap();
+        assert_eq!(head.header_over(100), None);
+        assert_eq!(head.header_over(99), Some(&b"X-Long"[..]));
+        assert_eq!(head.header_over(10_000), None);
     }
 
     #[test]
