@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use wsgi_unix::{accounts, hints, socket};
-use wsgi_wire::launch::{GatewayConfig, List, MonitorConfig};
+use wsgi_wire::launch::{GatewayConfig, List, MonitorConfig, hint_rows};
 
 use crate::config::Configuration;
 use crate::daemon::{Group, GroupParts};
@@ -222,12 +222,13 @@ fn make_descriptors(
                 source,
             }
         })?;
-    let hints =
-        hints::create(planned.spec.gateway.processes).map_err(|source| StartError::System {
+    let hints = hints::create(hint_rows(planned.spec.gateway.processes)).map_err(|source| {
+        StartError::System {
             what: "the hint page",
             group: planned.display_name(),
             source,
-        })?;
+        }
+    })?;
     Ok((listener, hints))
 }
 

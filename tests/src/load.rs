@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::client::{Connection, Request, Response};
 use crate::wait;
@@ -30,6 +31,8 @@ pub struct Report {
     pub succeeded: u64,
     /// All others.
     pub failed: Vec<Failed>,
+    /// How long the slowest answer took.
+    pub slowest: Duration,
 }
 
 #[derive(Debug)]
@@ -38,6 +41,8 @@ struct Shared {
     next: AtomicU64,
     succeeded: AtomicU64,
     failed: Mutex<Vec<Failed>>,
+    /// Nanoseconds.
+    slowest: AtomicU64,
 }
 
 /// Running load.
@@ -55,6 +60,7 @@ impl Load {
             next: AtomicU64::new(0),
             succeeded: AtomicU64::new(0),
             failed: Mutex::new(Vec::new()),
+            slowest: AtomicU64::new(0),
         });
         let threads = (0..connections)
             .map(|_| {
@@ -88,6 +94,7 @@ impl Load {
         Report {
             succeeded: self.shared.succeeded.load(Ordering::Relaxed),
             failed: failed.clone(),
+            slowest: Duration::from_nanos(self.shared.slowest.load(Ordering::Relaxed)),
         }
     }
 }
@@ -97,7 +104,11 @@ fn send_all(shared: &Shared, address: SocketAddr, path: &str) {
     while !shared.stop.load(Ordering::Relaxed) {
         let id = shared.next.fetch_add(1, Ordering::Relaxed);
         let request = Request::get(&format!("{path}?id={id}"));
-        match send_one(address, &mut kept, &request) {
+        let begun = Instant::now();
+        let answer = send_one(address, &mut kept, &request);
+        let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        shared.slowest.fetch_max(nanos, Ordering::Relaxed);
+        match answer {
             Ok(response) if response.status() == 200 && response.whole => {
                 shared.succeeded.fetch_add(1, Ordering::Relaxed);
             }

@@ -39,6 +39,7 @@ mod protocols;
 mod pythons;
 mod queueing;
 mod recipes;
+mod recycling;
 mod redirection;
 mod regression;
 mod relaying;

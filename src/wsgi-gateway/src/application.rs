@@ -15,6 +15,7 @@ use wsgi_wire::Failure;
 use crate::exchange::Verdict;
 use crate::interpreters::Interpreter;
 use crate::log::{self, level};
+use crate::policy::Policy;
 use crate::python::{self, Object, Owned, Python, Raised, Stored};
 
 /// How long a daemon answers with the failure it knows before it asks to be replaced.
@@ -22,16 +23,6 @@ const FAILURE_KEPT: Duration = Duration::from_secs(1);
 
 /// A file's time of modification: seconds and nanoseconds.
 type Modified = (i64, i64);
-
-/// How scripts are loaded in this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
-    /// A process that can be replaced: never loads a script twice, since a failed or outdated import
-    /// leaves its traces all over the interpreter.
-    Daemon,
-    /// An Apache child: loads a changed script again, into a new module.
-    Embedded,
-}
 
 /// A script file in one interpreter.
 pub struct Script {
@@ -46,8 +37,17 @@ pub struct Script {
 struct State {
     loaded: Option<Loaded>,
     failed: Option<Failed>,
+    /// The change for which a successor of this process was asked for.
+    noted: Option<Modified>,
     /// Modules that another load has replaced, some of which requests may still use.
     replaced: Vec<Arc<Module>>,
+}
+
+impl State {
+    /// Notes a change of the file; whether it is another than the last one that was noted.
+    fn note(&mut self, modified: Option<Modified>) -> bool {
+        std::mem::replace(&mut self.noted, modified) != modified
+    }
 }
 
 struct Loaded {
@@ -168,7 +168,7 @@ impl Script {
     pub fn ready(
         &self,
         interpreter: &Interpreter,
-        policy: Policy,
+        policy: &Policy,
         reloading: bool,
     ) -> Result<Arc<Module>, Verdict> {
         let modified = if reloading { self.modified() } else { None };
@@ -187,14 +187,15 @@ impl Script {
     fn known(
         &self,
         interpreter: &Interpreter,
-        policy: Policy,
+        policy: &Policy,
         modified: Option<Modified>,
     ) -> Result<Option<Arc<Module>>, Verdict> {
-        let state = self.state.lock();
-        if let (Policy::Daemon, Some(failed)) = (policy, state.failed) {
+        let mut state = self.state.lock();
+        if let (Policy::Daemon(replacement), Some(failed)) = (policy, state.failed) {
             let changed = modified.is_some() && modified != failed.modified;
             let stale = changed || failed.at.elapsed() >= FAILURE_KEPT;
-            return Err(if stale {
+            let anew = changed && state.note(modified);
+            return Err(if stale && replacement.takes_failed(anew) {
                 Verdict::Replace
             } else {
                 Verdict::Failed(failed.failure)
@@ -211,16 +212,30 @@ impl Script {
             return Ok(Some(module));
         }
         match policy {
-            Policy::Daemon => {
-                let text = format!(
-                    "script '{}' changed, so its process is replaced",
-                    self.shown()
-                );
-                log::to_process(level::INFO, text.as_bytes());
-                Err(Verdict::Replace)
+            Policy::Daemon(replacement) => {
+                let anew = self.state.lock().note(modified);
+                if anew {
+                    let shown = self.shown();
+                    let text = format!("script '{shown}' changed, so its process is replaced");
+                    log::to_process(level::INFO, text.as_bytes());
+                }
+                match replacement.takes_changed(anew) {
+                    true => Err(Verdict::Replace),
+                    false => Ok(Some(module)),
+                }
             }
             Policy::Embedded => Ok(None),
         }
+    }
+
+    /// Whether a module is loaded from it.
+    pub fn is_loaded(&self) -> bool {
+        self.state.lock().loaded.is_some()
+    }
+
+    /// Whether it was executed and failed.
+    pub fn has_failed(&self) -> bool {
+        self.state.lock().failed.is_some()
     }
 
     /// Forgets when the file of this load was modified, so that the next request loads it again.

@@ -11,6 +11,8 @@ use crate::interpreters::Interpreter;
 pub struct Copies {
     first: Copy,
     others: Vec<Copy>,
+    /// A request gave the group its name.
+    computed: bool,
 }
 
 struct Copy {
@@ -29,12 +31,22 @@ impl Copy {
 }
 
 impl Copies {
-    /// These interpreters.
-    pub fn new(first: &'static Interpreter, others: Vec<&'static Interpreter>) -> Copies {
+    /// These interpreters; `computed` tells that a request gave the group its name.
+    pub fn new(
+        first: &'static Interpreter,
+        others: Vec<&'static Interpreter>,
+        computed: bool,
+    ) -> Copies {
         Copies {
             first: Copy::of(first),
             others: others.into_iter().map(Copy::of).collect(),
+            computed,
         }
+    }
+
+    /// Whether a request gave the group its name.
+    pub fn are_computed(&self) -> bool {
+        self.computed
     }
 
     /// Whether requests are spread over several.

@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use thiserror::Error;
 use wsgi_wire::head::{RequestHead, flag};
-use wsgi_wire::launch::{GatewayConfig, ImportScript};
+use wsgi_wire::launch::{GatewayConfig, ImportScript, List};
+use wsgi_wire::supervision::{LoadedScript, LoadedScripts};
 
-use crate::application::{self, Module, Policy, Script};
+use crate::application::{self, Module, Script};
 use crate::exchange::{Exchange, Verdict};
 use crate::interpreters::{Interpreter, InterpreterError, Interpreters};
 use crate::log::{self, ProcessLog, level};
 use crate::observe;
+use crate::policy::{Policy, Replacement};
 use crate::python::{self, Python};
 use crate::wsgi;
 
@@ -49,12 +51,13 @@ impl Host {
         let interpreters =
             Interpreters::adopt(python, Arc::clone(&config)).map_err(StartError::Interpreter)?;
         observe::telemetry::begin(&config, || python::description(python));
+        let processes = config.processes;
         Ok(Arc::new(Host {
             config,
             policy: if embedded {
                 Policy::Embedded
             } else {
-                Policy::Daemon
+                Policy::Daemon(Replacement::among(processes))
             },
             interpreters,
             loaded_any: AtomicBool::new(false),
@@ -116,7 +119,7 @@ impl Host {
         script: &Script,
         reloading: bool,
     ) -> Result<Arc<Module>, Verdict> {
-        let module = script.ready(interpreter, self.policy, reloading)?;
+        let module = script.ready(interpreter, &self.policy, reloading)?;
         if !self.loaded_any.load(Ordering::Relaxed) {
             self.loaded_any.store(true, Ordering::Release);
         }
@@ -125,7 +128,7 @@ impl Host {
 
     /// Runs one request to its end. Called without the GIL, from any thread.
     pub fn serve(&self, head: &RequestHead<'_>, exchange: &Arc<dyn Exchange>) -> Verdict {
-        let daemon_start = if self.policy == Policy::Daemon {
+        let daemon_start = if self.replacement().is_some() {
             wsgi::now()
         } else {
             0
@@ -194,7 +197,7 @@ impl Host {
             return false;
         }
         let (level, fate) = match self.policy {
-            Policy::Daemon => (level::INFO, "its process is replaced"),
+            Policy::Daemon(_) => (level::INFO, "its process is replaced"),
             Policy::Embedded => (
                 level::WARNING,
                 "Apache has to be restarted to load it again",
@@ -207,7 +210,8 @@ impl Host {
                 format!("module {name} changed, so {fate}").as_bytes(),
             );
         }
-        self.policy == Policy::Daemon
+        let replacement = self.replacement();
+        replacement.is_some_and(|replacement| replacement.takes_changed(true))
     }
 
     /// Tells the applications' subscribers that the process got a signal. Called without the GIL, on
@@ -230,6 +234,47 @@ impl Host {
     /// Frees what Python keeps for the calling thread, which is about to end. Called without the GIL.
     pub fn thread_ended(&self) {
         python::end_thread();
+    }
+
+    /// What this process does about changed code; `None` when it cannot be replaced.
+    pub fn replacement(&self) -> Option<&Replacement> {
+        match &self.policy {
+            Policy::Daemon(replacement) => Some(replacement),
+            Policy::Embedded => None,
+        }
+    }
+
+    /// The scripts that are loaded in this process, for its successor. Waits for no Python.
+    pub fn loaded_scripts(&self) -> LoadedScripts {
+        LoadedScripts {
+            scripts: List(self.interpreters.loaded_scripts()),
+        }
+    }
+
+    /// Loads what a predecessor has loaded: whether all of it could be. Called without the GIL.
+    pub fn load_after(&self, predecessor: &LoadedScripts) -> bool {
+        predecessor.scripts.0.iter().all(|script| {
+            self.inherit(script).unwrap_or_else(|error| {
+                log::to_process(level::ERROR, chain(&error).as_bytes());
+                false
+            })
+        })
+    }
+
+    /// Whether the script did not fail. One that is gone meanwhile has not: that is none of the
+    /// successor's business.
+    fn inherit(&self, script: &LoadedScript) -> Result<bool, InterpreterError> {
+        let group = &script.application_group;
+        // Counts what requests have made, as its predecessor did.
+        let computed_for = script.computed.then_some(script.script.as_slice());
+        self.interpreters.of(group, computed_for)?;
+        self.import(&ImportScript {
+            script: script.script.clone(),
+            application_group: group.clone(),
+            callable: None,
+        })?;
+        let mut copies = self.interpreters.of(group, None)?.all();
+        Ok(!copies.any(|interpreter| interpreter.script(&script.script).has_failed()))
     }
 
     /// Whether any application was loaded in this process.

@@ -3,7 +3,7 @@
 //! Used by any thread. An interpreter lives until the process ends: ending one leaks, and aborts when
 //! a thread is still inside, so a process that has to be rid of one is replaced.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 use wsgi_wire::Failure;
 use wsgi_wire::launch::{GatewayConfig, InterpreterRule};
+use wsgi_wire::supervision::LoadedScript;
 
 use crate::application::Script;
 use crate::choice::Choice;
@@ -99,6 +100,13 @@ impl Interpreter {
         let script = Arc::new(Script::new(path));
         scripts.insert(path.to_vec(), Arc::clone(&script));
         script
+    }
+
+    /// The paths of the scripts that are loaded.
+    fn loaded_scripts(&self) -> Vec<Vec<u8>> {
+        let scripts = self.scripts.lock();
+        let loaded = scripts.iter().filter(|(_, script)| script.is_loaded());
+        loaded.map(|(path, _)| path.clone()).collect()
     }
 
     /// The imported modules whose files have changed, as the log names them; empty most of the time,
@@ -298,7 +306,7 @@ impl Interpreters {
         let first = self.one(&mut made, group, own_gil)?;
         let others = (1..copies).map(|_| self.make(&mut made, group, true));
         let others = others.collect::<Result<_, _>>()?;
-        Ok(self.settle(group, Copies::new(first, others)))
+        Ok(self.settle(group, Copies::new(first, others, computed_for.is_some())))
     }
 
     /// Gives a group whose copies an extension module has refused a single interpreter instead;
@@ -321,7 +329,7 @@ impl Interpreters {
             );
             log::to_process(level::WARNING, line.as_bytes());
             let only = self.one(&mut made, group, false)?;
-            self.settle(group, Copies::new(only, Vec::new()));
+            self.settle(group, Copies::new(only, Vec::new(), copies.are_computed()));
         }
         Ok(true)
     }
@@ -420,6 +428,27 @@ impl Interpreters {
         for interpreter in self.all().iter().rev() {
             interpreter.end(reason);
         }
+    }
+
+    /// The scripts that are loaded, in an order that gives another process the same main
+    /// interpreter. Waits for no Python.
+    pub fn loaded_scripts(&self) -> Vec<LoadedScript> {
+        let groups = self.groups.read();
+        let mut groups: Vec<_> = groups.iter().collect();
+        let has_main = |copies: &Copies| copies.all().any(|one| std::ptr::eq(one, self.main));
+        // The group that entered the main interpreter by its own name comes before `%{GLOBAL}`,
+        // which shares it.
+        groups.sort_by_key(|(name, copies)| (!has_main(copies), name.is_empty(), *name));
+        let scripts = groups.into_iter().flat_map(|(group, copies)| {
+            let paths: BTreeSet<_> = copies.all().flat_map(Interpreter::loaded_scripts).collect();
+            let script = |script| LoadedScript {
+                script,
+                application_group: group.clone(),
+                computed: copies.are_computed(),
+            };
+            paths.into_iter().map(script)
+        });
+        scripts.collect()
     }
 
     fn all(&self) -> Vec<&'static Interpreter> {

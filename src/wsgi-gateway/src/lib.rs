@@ -20,6 +20,7 @@ mod interpreters;
 mod log;
 mod objects;
 mod observe;
+mod policy;
 mod python;
 mod watch;
 mod wsgi;

@@ -4,17 +4,23 @@
 //! that is not in its own table, and none whose end was already taken.
 
 use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use wsgi_unix::epoll::Interest;
 use wsgi_unix::log::{self, Level};
-use wsgi_unix::process::{self, Ended};
-use wsgi_unix::signals;
-use wsgi_wire::launch::GroupSpec;
+use wsgi_unix::process::{self, ChildEnd};
+use wsgi_wire::launch::{GroupSpec, hint_rows};
 
 use crate::chain;
+use crate::channel::{Channel, Heard};
 use crate::config::{self, GroupDescriptors};
-use crate::process::Launcher;
-use crate::restart::{Backoff, Death};
+use crate::member::{Member, Process, Standing, State};
+use crate::obituary::Obituary;
+use crate::process::LaunchError;
+use crate::restart::{Death, Pace, SHORTEST_LIFE};
+use crate::supervise::{self, Tools};
 
 /// What a drain waits beyond shutdown-timeout, within which a daemon ends by itself.
 const DRAIN_MARGIN: Duration = Duration::from_secs(1);
@@ -22,49 +28,48 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(1);
 /// How long a drain waits when shutdown-timeout says for ever.
 const LONGEST_DRAIN: Duration = Duration::from_secs(60);
 
+/// How many reports of one process are taken before others have their turn.
+const REPORTS_AT_ONCE: u32 = 8;
+
 /// A process group and its processes.
 pub struct Group {
-    spec: GroupSpec,
+    /// What the loop knows it by.
+    id: u32,
+    pub(crate) spec: GroupSpec,
     name: String,
     descriptors: GroupDescriptors,
-    /// By slot.
-    members: Vec<Member>,
+    /// By slot: the group's processes, and slots for successors.
+    pub(crate) members: Vec<Member>,
+    pub(crate) pace: Pace,
     /// When a drain loses its patience; `None` while the group serves.
     drained_by: Option<Instant>,
 }
 
-/// One slot of a group.
-struct Member {
-    state: State,
-    backoff: Backoff,
-}
-
-/// What is in a slot.
-#[derive(Debug, Clone, Copy)]
-enum State {
-    /// A process, and when it was started.
-    Running { pid: i32, since: Instant },
-    /// None, until this time.
-    Waiting { until: Instant },
-    /// None, and there will be none: the group drains.
-    Over,
-}
-
 impl Group {
     /// A group whose processes are all due to start.
-    pub fn new(spec: GroupSpec, descriptors: GroupDescriptors, now: Instant) -> Group {
-        let slots = 0..spec.gateway.processes;
-        let member = |_| Member {
-            state: State::Waiting { until: now },
-            backoff: Backoff::default(),
+    pub fn new(id: u32, spec: GroupSpec, descriptors: GroupDescriptors, now: Instant) -> Group {
+        let processes = spec.gateway.processes;
+        let member = |slot| {
+            Member::new(match slot < processes {
+                true => State::Waiting { until: now },
+                false => State::Spare,
+            })
         };
+        let slots = descriptors.page.slots().min(hint_rows(processes));
         Group {
+            id,
             name: config::name_of(&spec),
             descriptors,
-            members: slots.map(member).collect(),
+            members: (0..slots).map(member).collect(),
             spec,
+            pace: Pace::default(),
             drained_by: None,
         }
+    }
+
+    /// What the loop knows it by.
+    pub fn id(&self) -> u32 {
+        self.id
     }
 
     /// Where the group listens.
@@ -72,29 +77,107 @@ impl Group {
         &self.spec.socket
     }
 
+    /// Writes a line about the group.
+    pub(crate) fn log(&self, level: Level, text: &str) {
+        let name = &self.name;
+        log::line(level, format_args!("process group '{name}': {text}"));
+    }
+
+    /// Does all that is due while the group serves.
+    pub fn keep_going(&mut self, tools: &Tools, now: Instant) {
+        self.end_late(now);
+        self.start_due(tools, now);
+        self.start_successor(tools, now);
+    }
+
     /// Starts every process whose time has come.
-    pub fn start_due(&mut self, launcher: &Launcher, now: Instant) {
-        for (slot, member) in (0u32..).zip(&mut self.members) {
-            if !matches!(member.state, State::Waiting { until } if until <= now) {
+    fn start_due(&mut self, tools: &Tools, now: Instant) {
+        for slot in 0..self.members.len() {
+            if !matches!(self.members[slot].state, State::Waiting { until } if until <= now) {
                 continue;
             }
-            member.state = match launcher.start(&self.spec, &self.descriptors, slot) {
-                Ok(pid) => {
-                    let name = &self.name;
-                    let text = format_args!("process group '{name}': started process {pid}");
-                    log::line(Level::Info, text);
-                    State::Running { pid, since: now }
-                }
+            let standing = Standing::Serving { wanted: None };
+            match self.launch(slot, None, standing, tools, now) {
+                Ok(pid) => self.log(Level::Info, &format!("started process {pid}")),
                 Err(error) => {
-                    let pause = member.backoff.pause_after(Death::Failed, Duration::ZERO);
-                    let (name, reason) = (&self.name, chain(&error));
-                    let again = when(pause);
-                    let text =
-                        format_args!("process group '{name}': {reason}; trying again {again}");
-                    log::line(Level::Error, text);
-                    State::Waiting { until: now + pause }
+                    let backoff = &mut self.members[slot].backoff;
+                    let pause = backoff.pause_after(Death::Failed, Duration::ZERO);
+                    self.members[slot].state = State::Waiting { until: now + pause };
+                    let (reason, again) = (chain(&error), when(pause));
+                    self.log(Level::Error, &format!("{reason}; trying again {again}"));
                 }
+            }
+        }
+    }
+
+    /// Starts a process in this slot, which has none, and answers its id.
+    pub(crate) fn launch(
+        &mut self,
+        slot: usize,
+        predecessor: Option<&[u8]>,
+        standing: Standing,
+        tools: &Tools,
+        now: Instant,
+    ) -> Result<i32, LaunchError> {
+        let number = slot as u32;
+        let started = tools
+            .launcher
+            .start(&self.spec, &self.descriptors, number, predecessor)?;
+        let token = supervise::channel_token(self.id, number);
+        let watched = tools
+            .epoll
+            .add(started.channel.as_fd(), token, Interest::READ);
+        if let Err(error) = watched {
+            // One that cannot be heard could wait for an answer for ever: its end comes at once.
+            let pid = started.pid;
+            self.log(
+                Level::Error,
+                &format!("process {pid} cannot be listened to: {error}"),
+            );
+            self.complain_about_signal(pid, process::signal_group(pid, libc::SIGKILL));
+        }
+        self.members[slot].state = State::Running(Process {
+            pid: started.pid,
+            since: now,
+            channel: Some(Channel::new(started.channel, now)),
+            standing,
+        });
+        Ok(started.pid)
+    }
+
+    /// Takes what the process in slot `number` has to say.
+    pub fn hear(&mut self, number: u32, tools: &Tools, now: Instant) {
+        let slot = number as usize;
+        for _ in 0..REPORTS_AT_ONCE {
+            let Some(process) = self.members.get_mut(slot).and_then(Member::process_mut) else {
+                return;
             };
+            let Some(channel) = &mut process.channel else {
+                return;
+            };
+            match channel.hear(now) {
+                Ok(Heard::Report(report)) => self.take_report(slot, report, now),
+                Ok(Heard::Nothing) => return,
+                Ok(Heard::End) => return self.leave_channel(slot, tools),
+                Err(error) => {
+                    let (pid, reason) = (process.pid, chain(&error));
+                    let text = format!("process {pid} is not listened to any more: {reason}");
+                    self.log(Level::Error, &text);
+                    return self.leave_channel(slot, tools);
+                }
+            }
+        }
+    }
+
+    fn leave_channel(&mut self, slot: usize, tools: &Tools) {
+        let process = self.members[slot].process_mut();
+        if let Some(channel) = process.and_then(|process| process.channel.take())
+            && let Err(error) = tools.epoll.remove(channel.as_fd())
+        {
+            self.log(
+                Level::Error,
+                &format!("cannot leave a process alone: {error}"),
+            );
         }
     }
 
@@ -102,62 +185,109 @@ impl Group {
     pub fn next_due(&self) -> Option<Instant> {
         let due = self.members.iter().filter_map(|member| match member.state {
             State::Waiting { until } => Some(until),
-            State::Running { .. } => self.drained_by,
-            State::Over => None,
+            State::Running(_) => self.drained_by,
+            State::Spare | State::Over => None,
         });
-        due.min()
+        let replacement = match self.drained_by {
+            Some(_) => None,
+            None => self.next_replacement_due(),
+        };
+        due.chain(replacement).min()
     }
 
-    /// Takes the end of child `pid` if it is this group's: `false` if it is not.
+    /// Takes the end of a child if it is this group's: `false` if it is not.
     ///
     /// The child has ended and is not reaped yet, so the session it leads cannot have become
     /// anybody else's: what is left in it is ended now. Only a daemon that was replaced as planned
     /// leaves behind what its application started, as if it had lived on.
-    pub fn take_end(&mut self, pid: i32, ended: Ended, now: Instant) -> io::Result<bool> {
-        let mine = (0u32..)
-            .zip(&mut self.members)
-            .find_map(|(slot, member)| match member.state {
-                State::Running { pid: own, since } if own == pid => Some((slot, member, since)),
-                _ => None,
-            });
-        let Some((slot, member, since)) = mine else {
+    pub fn take_end(
+        &mut self,
+        end: ChildEnd,
+        out_of_memory: bool,
+        now: Instant,
+    ) -> io::Result<bool> {
+        let pid = end.pid;
+        let mine = |member: &Member| member.process().is_some_and(|process| process.pid == pid);
+        let Some(slot) = self.members.iter().position(mine) else {
             return Ok(false);
         };
-        // Children wait for a process that is there, not for one that was.
-        if let Some(row) = self.descriptors.page.slot(slot) {
-            row.clear();
-        }
-        let lived = now.saturating_duration_since(since);
-        let death = Death::of(ended, lived);
-        let draining = self.drained_by.is_some();
-        if draining || death == Death::Failed {
+        let state = std::mem::replace(&mut self.members[slot].state, State::Spare);
+        let State::Running(process) = state else {
+            return Ok(false);
+        };
+        let lived = now.saturating_duration_since(process.since);
+        let obituary = Obituary {
+            pid,
+            ended: end.ended,
+            dumped: end.dumped,
+            out_of_memory,
+            lived,
+            served: self.clear_row(slot),
+        };
+        let death = Death::of(end.ended, lived);
+        if self.drained_by.is_some() || death == Death::Failed {
             // The zombie itself is a member still, so this cannot miss the group.
             process::signal_group(pid, libc::SIGKILL)?;
         }
         process::wait_for(pid)?;
-        let (name, how) = (&self.name, describe(ended));
-        if draining {
-            member.state = State::Over;
-            let text = format_args!("process group '{name}': process {pid} ended with {how}");
-            log::line(Level::Info, text);
+        if self.drained_by.is_some() {
+            self.members[slot].state = State::Over;
+            self.log(Level::Info, &obituary.to_string());
             return Ok(true);
         }
-        let pause = member.backoff.pause_after(death, lived);
-        member.state = State::Waiting { until: now + pause };
-        let again = when(pause);
-        match death {
-            Death::Planned => log::line(
-                Level::Info,
-                format_args!("process group '{name}': process {pid} is replaced {again}"),
-            ),
-            Death::Failed => log::line(
-                Level::Error,
-                format_args!(
-                    "process group '{name}': process {pid} ended with {how}; starting another {again}"
-                ),
-            ),
+        match process.standing {
+            Standing::Serving { .. } => self.follow(slot, death, &obituary, now),
+            Standing::Successor { of, .. } => self.successor_ended(of, &obituary, now),
+            Standing::Retired { .. } => {
+                let level = match death {
+                    Death::Planned => Level::Info,
+                    Death::Failed => Level::Error,
+                };
+                self.log(level, &format!("{obituary}; its successor serves"));
+            }
         }
         Ok(true)
+    }
+
+    /// Sees to it that somebody follows a process that served.
+    fn follow(&mut self, slot: usize, death: Death, obituary: &Obituary, now: Instant) {
+        let (pid, lived) = (obituary.pid, obituary.lived);
+        let mut pause = self.members[slot].backoff.pause_after(death, lived);
+        let failures = self.members[slot].backoff.failures();
+        if self.inherit(slot) {
+            let text = format!("{obituary}; its successor was started already");
+            self.log(Level::Error, &text);
+            return;
+        }
+        if death == Death::Planned && lived < SHORTEST_LIFE {
+            pause = self.pace.pause(now);
+        }
+        self.members[slot].state = State::Waiting { until: now + pause };
+        let again = when(pause);
+        match death {
+            Death::Planned => {
+                self.log(Level::Info, &format!("process {pid} is replaced {again}"));
+            }
+            Death::Failed => {
+                let often = match failures {
+                    0 | 1 => String::new(),
+                    _ => format!(", {failures} failures in a row"),
+                };
+                let text = format!("{obituary}{often}; starting another {again}");
+                self.log(Level::Error, &text);
+            }
+        }
+    }
+
+    /// Children wait for a process that is there, not for one that was. Answers how many requests
+    /// it said it had served.
+    fn clear_row(&self, slot: usize) -> u64 {
+        let row = self.descriptors.page.slot(slot as u32);
+        row.map_or(0, |row| {
+            let served = row.served.load(Ordering::Relaxed);
+            row.clear();
+            served
+        })
     }
 
     /// Starts nothing more and asks every process to end.
@@ -167,12 +297,15 @@ impl Group {
             timeout => timeout,
         };
         self.drained_by = Some(now + patience + DRAIN_MARGIN);
-        for member in &mut self.members {
-            match member.state {
-                State::Running { pid, .. } => {
-                    tell(&self.name, pid, process::signal(pid, libc::SIGTERM));
+        for slot in 0..self.members.len() {
+            match &self.members[slot].state {
+                State::Running(process) => {
+                    let pid = process.pid;
+                    self.complain_about_signal(pid, process::signal(pid, libc::SIGTERM));
                 }
-                State::Waiting { .. } | State::Over => member.state = State::Over,
+                State::Spare | State::Waiting { .. } | State::Over => {
+                    self.members[slot].state = State::Over;
+                }
             }
         }
     }
@@ -182,15 +315,11 @@ impl Group {
         if self.drained_by.is_none_or(|deadline| now < deadline) {
             return;
         }
-        for member in &self.members {
-            if let State::Running { pid, .. } = member.state {
-                let name = &self.name;
-                let text = format_args!(
-                    "process group '{name}': process {pid} did not end in time and is killed"
-                );
-                log::line(Level::Warn, text);
-                tell(name, pid, process::signal_group(pid, libc::SIGKILL));
-            }
+        for process in self.members.iter().filter_map(Member::process) {
+            let pid = process.pid;
+            let text = format!("process {pid} did not end in time and is killed");
+            self.log(Level::Warn, &text);
+            self.complain_about_signal(pid, process::signal_group(pid, libc::SIGKILL));
         }
         // Their ends come as those of others do; should one not, it is asked again.
         self.drained_by = Some(now + DRAIN_MARGIN);
@@ -201,27 +330,18 @@ impl Group {
         let over = |member: &Member| matches!(member.state, State::Over);
         self.members.iter().all(over)
     }
-}
 
-/// Logs that a process cannot be signalled: as its parent we always may, so it is worth a line.
-fn tell(group: &str, pid: i32, result: io::Result<()>) {
-    if let Err(error) = result {
-        let text = format_args!("process group '{group}': cannot signal process {pid}: {error}");
-        log::line(Level::Error, text);
+    /// Logs that a process cannot be signalled: as its parent we always may, so it is worth a line.
+    pub(crate) fn complain_about_signal(&self, pid: i32, result: io::Result<()>) {
+        if let Err(error) = result {
+            let text = format!("cannot signal process {pid}: {error}");
+            self.log(Level::Error, &text);
+        }
     }
 }
 
-fn describe(ended: Ended) -> String {
-    match ended {
-        Ended::Signal(signal) => match signals::name(signal) {
-            Some(name) => format!("{ended} ({name})"),
-            None => ended.to_string(),
-        },
-        Ended::Exit(_) => ended.to_string(),
-    }
-}
-
-fn when(pause: Duration) -> String {
+/// When something follows that pauses for so long.
+pub(crate) fn when(pause: Duration) -> String {
     match pause.as_secs() {
         0 => "at once".to_owned(),
         seconds => format!("in {seconds} s"),

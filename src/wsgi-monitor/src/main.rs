@@ -3,19 +3,28 @@
 //!
 //! A process of its own with one thread, executed by httpd's parent; as root when httpd is. It
 //! has no Python and no httpd in it, opens no socket to the network, and believes nothing a
-//! daemon says: it acts on its own table of processes and on what the kernel tells of them.
+//! daemon says: it acts on its own table of processes and on what the kernel tells of them. All
+//! that a daemon can ask for is to be replaced.
 //!
 //! * [`config`] takes over what the parent left: the configuration and the descriptors.
 //! * [`supervise`] is the loop: deaths, signals and lifelines.
-//! * [`group`] decides for one process group what runs; [`restart`] when it may run again.
-//! * [`process`] starts one daemon; [`environment`] is what it finds in `os.environ`.
+//! * [`group`] decides for one process group what runs, [`replacement`] who follows whom;
+//!   [`member`] is one slot of it, and [`restart`] says when it may run again.
+//! * [`process`] starts one daemon, [`channel`] hears it; [`environment`] is what it finds in
+//!   `os.environ`.
+//! * [`obituary`] and [`memory_kills`] tell of those that have ended.
 
 #![forbid(unsafe_code)]
 
+mod channel;
 mod config;
 mod environment;
 mod group;
+mod member;
+mod memory_kills;
+mod obituary;
 mod process;
+mod replacement;
 mod restart;
 mod supervise;
 

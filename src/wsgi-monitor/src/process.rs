@@ -14,7 +14,7 @@ use thiserror::Error;
 use wsgi_config::env_file::Variable;
 use wsgi_unix::accounts::{self, Account};
 use wsgi_unix::spawn::{Command, Identity, Limit, Resource, StartError, Step};
-use wsgi_unix::{memory, pipe};
+use wsgi_unix::{memory, packet};
 use wsgi_wire::launch::{DaemonConfig, GroupSpec, Message, MonitorConfig, PythonFlags, daemon_fd};
 
 use crate::config::GroupDescriptors;
@@ -56,9 +56,20 @@ pub enum LaunchError {
     /// The daemon's configuration cannot be handed over.
     #[error("cannot hand the daemon its configuration")]
     Config(#[source] io::Error),
+    /// There is no way to hear of the daemon.
+    #[error("cannot make the daemon's channel")]
+    Channel(#[source] io::Error),
     /// The interpreter did not start; the error names the step and the path.
     #[error(transparent)]
     Start(#[from] StartError),
+}
+
+/// A daemon that was started.
+pub struct Started {
+    /// Its process id.
+    pub pid: i32,
+    /// Our end of its channel. Daemons see its end when this process is gone, however it went.
+    pub channel: OwnedFd,
 }
 
 /// Starts daemons; holds what all of them share.
@@ -68,10 +79,6 @@ pub struct Launcher {
     client_uid: u32,
     nothing: File,
     error_log: OwnedFd,
-    /// At its end for daemons when this process is gone, however it went.
-    lifeline: OwnedFd,
-    /// The other end, held and never written.
-    _held: OwnedFd,
     /// Who this process runs as, for groups without an account of their own.
     own_account: Option<Account>,
     /// The server's locale and time zone: every daemon's, unless options say otherwise.
@@ -81,41 +88,45 @@ pub struct Launcher {
 impl Launcher {
     /// Prepares what all daemons share.
     pub fn new(config: &MonitorConfig) -> io::Result<Launcher> {
-        let (lifeline, held) = pipe::pair()?;
         Ok(Launcher {
             gateway: config.gateway.clone(),
             default_python: config.default_python.clone(),
             client_uid: config.client_uid,
             nothing: File::open("/dev/null")?,
             error_log: io::stderr().as_fd().try_clone_to_owned()?,
-            lifeline,
-            _held: held,
             own_account: accounts::by_uid(accounts::own_uid())?,
             locale: environment::server_locale(),
         })
     }
 
-    /// Starts the group's process number `slot` and answers its id.
+    /// Starts the group's process number `slot`; a `predecessor` that still runs has told what it
+    /// has loaded.
     pub fn start(
         &self,
         spec: &GroupSpec,
         shared: &GroupDescriptors,
         slot: u32,
-    ) -> Result<i32, LaunchError> {
-        let message = self.daemon_config(spec, slot).to_bytes();
+        predecessor: Option<&[u8]>,
+    ) -> Result<Started, LaunchError> {
+        let message = self.daemon_config(spec, slot, predecessor).to_bytes();
         let config = memory::sealed_blob(c"wsgi-daemon", &message).map_err(LaunchError::Config)?;
         let identity = identity_of(spec)?;
         let own = self.own_account.as_ref();
         let environment = environment::of_group(spec, identity.as_ref(), own, &self.locale)?;
+        let (channel, theirs) = packet::pair().map_err(LaunchError::Channel)?;
+        let handed = [config.as_fd(), theirs.as_fd()];
         let mut missing = None;
         for program in self.interpreters(spec)? {
-            let mut command = self.command(&program, spec, shared, config.as_fd(), &environment);
+            let mut command = self.command(&program, spec, shared, handed, &environment);
             if let Some(identity) = &identity {
                 command.identity(identity.clone());
             }
             match command.start() {
                 Err(error) if is_missing(&error) => missing = missing.or(Some(error)),
-                result => return Ok(result?),
+                result => {
+                    let pid = result?;
+                    return Ok(Started { pid, channel });
+                }
             }
         }
         Err(missing.map_or_else(
@@ -126,12 +137,18 @@ impl Launcher {
         ))
     }
 
-    fn daemon_config(&self, spec: &GroupSpec, slot: u32) -> DaemonConfig {
+    fn daemon_config(
+        &self,
+        spec: &GroupSpec,
+        slot: u32,
+        predecessor: Option<&[u8]>,
+    ) -> DaemonConfig {
         DaemonConfig {
             gateway: spec.gateway.clone(),
             slot,
             client_uid: self.client_uid,
             settings: spec.daemon.clone(),
+            predecessor: predecessor.map(<[u8]>::to_vec),
         }
     }
 
@@ -154,7 +171,7 @@ impl Launcher {
         program: &Path,
         spec: &GroupSpec,
         shared: &'a GroupDescriptors,
-        config: BorrowedFd<'a>,
+        [config, channel]: [BorrowedFd<'a>; 2],
         environment: &[Variable],
     ) -> Command<'a> {
         let mut command = Command::new(program);
@@ -170,7 +187,7 @@ impl Launcher {
             .descriptor(config, daemon_fd::CONFIG)
             .descriptor(shared.listener.as_fd(), daemon_fd::LISTENER)
             .descriptor(shared.hints.as_fd(), daemon_fd::HINTS)
-            .descriptor(self.lifeline.as_fd(), daemon_fd::LIFELINE)
+            .descriptor(channel, daemon_fd::MONITOR)
             .umask(spec.process.umask.unwrap_or(DEFAULT_UMASK))
             .session()
             .parent_death_signal(libc::SIGTERM);

@@ -1,6 +1,6 @@
 //! When a process that ended may be started again. Pure: time comes in as arguments.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wsgi_unix::process::Ended;
 use wsgi_wire::launch::REPLACED_STATUS;
@@ -16,7 +16,7 @@ const CALM: Duration = Duration::from_secs(60);
 
 /// A process that exits with status 0 before this has failed: otherwise a script that
 /// ends its process with status 0 would have us start processes without a pause.
-const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+pub const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
 /// How a daemon's life ended, as far as its successor is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,21 +42,60 @@ impl Death {
 #[derive(Debug, Default)]
 pub struct Backoff {
     next: Duration,
+    failures: u32,
 }
 
 impl Backoff {
+    /// One that pauses after the first failure already.
+    pub fn patient() -> Backoff {
+        Backoff {
+            next: FIRST_PAUSE,
+            failures: 0,
+        }
+    }
+
+    /// How many failures in a row there were.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// How long to wait before the next start, after a death or a start that failed (which lived
     /// for no time).
     pub fn pause_after(&mut self, death: Death, lived: Duration) -> Duration {
         if lived >= CALM {
-            self.next = Duration::ZERO;
+            *self = Backoff::default();
         }
         if death == Death::Planned {
             return Duration::ZERO;
         }
+        self.failures += 1;
         let pause = self.next;
         self.next = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         pause
+    }
+}
+
+/// How many processes a group may have replaced one right after the other.
+const REPLACED_AT_ONCE: u32 = 5;
+
+/// The time after which it may have one more replaced.
+const REPLACEMENT: Duration = Duration::from_secs(1);
+
+/// The pace at which those of a group's processes are replaced that ask for it too soon or again:
+/// whatever they ask, they must not have us start processes without end.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// When all replacements so far are paid for, each with [`REPLACEMENT`].
+    paid: Option<Instant>,
+}
+
+impl Pace {
+    /// How long the replacement that is asked for now has to wait.
+    pub fn pause(&mut self, now: Instant) -> Duration {
+        let paid = self.paid.map_or(now, |paid| paid.max(now));
+        self.paid = Some(paid + REPLACEMENT);
+        let debt = paid - now;
+        debt.saturating_sub(REPLACEMENT * (REPLACED_AT_ONCE - 1))
     }
 }
 
@@ -109,5 +148,26 @@ mod tests {
         );
         assert_eq!(Death::of(Ended::Exit(1), CALM), Death::Failed);
         assert_eq!(Death::of(Ended::Signal(9), CALM), Death::Failed);
+    }
+
+    #[test]
+    fn failures_in_a_row_are_counted() {
+        let mut backoff = Backoff::default();
+        backoff.pause_after(Death::Failed, BRIEF);
+        backoff.pause_after(Death::Planned, BRIEF);
+        backoff.pause_after(Death::Failed, BRIEF);
+        assert_eq!(backoff.failures(), 2);
+        backoff.pause_after(Death::Failed, CALM);
+        assert_eq!(backoff.failures(), 1);
+    }
+
+    #[test]
+    fn some_replacements_are_free_and_the_others_have_a_pace() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        let pauses: Vec<_> = (0..7).map(|_| pace.pause(now).as_secs()).collect();
+        assert_eq!(pauses, [0, 0, 0, 0, 0, 1, 2]);
+        let later = now + REPLACEMENT * 20;
+        let pauses: Vec<_> = (0..6).map(|_| pace.pause(later).as_secs()).collect();
+        assert_eq!(pauses, [0, 0, 0, 0, 0, 1]);
     }
 }

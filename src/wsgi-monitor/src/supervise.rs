@@ -16,18 +16,34 @@ use std::time::Instant;
 use thiserror::Error;
 use wsgi_unix::epoll::{Epoll, Event, Interest};
 use wsgi_unix::log::{self, Level};
-use wsgi_unix::process;
+use wsgi_unix::process::{self, ChildEnd, Ended};
 use wsgi_unix::signals::{self, Arrivals};
 use wsgi_wire::launch::RETIRE;
 
 use crate::config::Launched;
 use crate::group::Group;
+use crate::memory_kills::MemoryKills;
 use crate::process::Launcher;
 
 /// Tokens of what the loop waits for.
 const SIGNALS: u64 = 0;
 const PARENT: u64 = 1;
 const CHILDREN: u64 = 2;
+/// Set in the tokens of daemons' channels, which name group and slot besides.
+const CHANNEL: u64 = 1 << 63;
+
+/// The token of the channel of the process in this slot.
+pub fn channel_token(group: u32, slot: u32) -> u64 {
+    CHANNEL | u64::from(group) << 32 | u64::from(slot)
+}
+
+/// What the groups need to start and hear their processes.
+pub struct Tools {
+    /// Starts processes.
+    pub launcher: Launcher,
+    /// What the loop waits on.
+    pub epoll: Epoll,
+}
 
 /// A call the loop cannot do without failed; the daemons end with us.
 #[derive(Debug, Error)]
@@ -54,8 +70,8 @@ pub struct Supervisor {
     generation: u32,
     phase: Phase,
     groups: Vec<Group>,
-    launcher: Launcher,
-    epoll: Epoll,
+    tools: Tools,
+    memory_kills: MemoryKills,
     arrivals: Arrivals,
     parent: File,
     /// The parent has retired us or is gone: nobody will start a successor for this generation.
@@ -76,15 +92,15 @@ impl Supervisor {
         let launcher = Launcher::new(&launched.config).map_err(failed("prepare daemons"))?;
         let now = Instant::now();
         let groups = launched.config.groups.0.into_iter();
-        let groups = groups.zip(launched.descriptors);
+        let groups = (0u32..).zip(groups.zip(launched.descriptors));
         Ok(Supervisor {
             generation: launched.config.generation,
             phase: Phase::Serving,
             groups: groups
-                .map(|(spec, fds)| Group::new(spec, fds, now))
+                .map(|(id, (spec, fds))| Group::new(id, spec, fds, now))
                 .collect(),
-            launcher,
-            epoll,
+            tools: Tools { launcher, epoll },
+            memory_kills: MemoryKills::new(),
             arrivals,
             parent: launched.parent,
             last: false,
@@ -106,6 +122,7 @@ impl Supervisor {
                 .next_due()
                 .map(|due| due.saturating_duration_since(now));
             let found = self
+                .tools
                 .epoll
                 .wait(&mut events, timeout)
                 .map_err(failed("wait for events"))?;
@@ -133,7 +150,7 @@ impl Supervisor {
     fn keep_going(&mut self, now: Instant) {
         for group in &mut self.groups {
             match self.phase {
-                Phase::Serving | Phase::Retiring => group.start_due(&self.launcher, now),
+                Phase::Serving | Phase::Retiring => group.keep_going(&self.tools, now),
                 Phase::Draining => group.end_overdue(now),
             }
         }
@@ -149,12 +166,26 @@ impl Supervisor {
             PARENT => self.read_parent(),
             CHILDREN => {
                 // Nobody writes to it: readable means that its last writer is gone.
-                let ended = self.epoll.remove(self.children.as_fd());
+                let ended = self.tools.epoll.remove(self.children.as_fd());
                 ended.map_err(failed("leave the children's lifeline"))?;
                 self.drain("its last Apache child is gone");
                 Ok(())
             }
+            channel if channel & CHANNEL != 0 => {
+                let group = (channel & !CHANNEL) >> 32;
+                let slot = channel & u64::from(u32::MAX);
+                self.hear(group as u32, slot as u32);
+                Ok(())
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// Whoever is in the slot by now is asked: an event may be older than its death.
+    fn hear(&mut self, group: u32, slot: u32) {
+        let mut groups = self.groups.iter_mut();
+        if let Some(group) = groups.find(|other| other.id() == group) {
+            group.hear(slot, &self.tools, Instant::now());
         }
     }
 
@@ -165,21 +196,23 @@ impl Supervisor {
             }
         }
         // One SIGCHLD may stand for many deaths, and more may come meanwhile.
-        while let Some((pid, ended)) = process::ended_child().map_err(failed("look for deaths"))? {
-            self.take_end(pid, ended).map_err(failed("take a death"))?;
+        while let Some(end) = process::ended_child().map_err(failed("look for deaths"))? {
+            self.take_end(end).map_err(failed("take a death"))?;
         }
         Ok(())
     }
 
-    fn take_end(&mut self, pid: i32, ended: process::Ended) -> io::Result<()> {
+    fn take_end(&mut self, end: ChildEnd) -> io::Result<()> {
         let now = Instant::now();
+        let killed = end.ended == Ended::Signal(libc::SIGKILL);
+        let out_of_memory = killed && self.memory_kills.have_grown();
         for group in &mut self.groups {
-            if group.take_end(pid, ended, now)? {
+            if group.take_end(end, out_of_memory, now)? {
                 return Ok(());
             }
         }
         // Started by whoever was this process before its exec; taken, or it would be told for ever.
-        process::wait_for(pid).map(drop)
+        process::wait_for(end.pid).map(drop)
     }
 
     /// The parent speaks once at most: one byte to retire, or its end by dying.
@@ -209,7 +242,7 @@ impl Supervisor {
 
     fn leave_parent(&mut self) -> Result<(), SuperviseError> {
         self.last = true;
-        let left = self.epoll.remove(self.parent.as_fd());
+        let left = self.tools.epoll.remove(self.parent.as_fd());
         left.map_err(failed("leave the parent's lifeline"))
     }
 
@@ -219,6 +252,7 @@ impl Supervisor {
         if self.phase == Phase::Serving {
             self.phase = Phase::Retiring;
             let watched = self
+                .tools
                 .epoll
                 .add(self.children.as_fd(), CHILDREN, Interest::READ);
             watched.map_err(failed("watch the children's lifeline"))?;

@@ -1,6 +1,7 @@
 //! The monitor as httpd sees it: what it starts, what it replaces, when it ends, and what is left
 //! of it then, which must be nothing.
 
+mod succession;
 mod support;
 
 use std::time::Duration;
@@ -27,7 +28,8 @@ fn a_killed_daemon_is_replaced_at_once_and_named_in_the_log() {
     process::signal(pid, libc::SIGKILL).unwrap();
     let line = monitor.line_with("signal 9");
     let expected = format!(
-        "process group 'app': process {pid} ended with signal 9 (SIGKILL); starting another at once"
+        "process group 'app': process {pid} ended with signal 9 (SIGKILL) after 0 s and 0 request(s); \
+         starting another at once"
     );
     assert!(line.ends_with(&expected), "{line}");
     assert!(line.contains("[wsgi:error]"), "{line}");
@@ -37,9 +39,13 @@ fn a_killed_daemon_is_replaced_at_once_and_named_in_the_log() {
 #[test]
 fn a_daemon_that_always_fails_is_started_ever_more_slowly() {
     let mut monitor = Setup::new(1, script::FAILS).start();
-    for pause in ["at once", "in 1 s", "in 2 s"] {
+    for end in [
+        "and 0 request(s); starting another at once",
+        ", 2 failures in a row; starting another in 1 s",
+        ", 3 failures in a row; starting another in 2 s",
+    ] {
         let line = monitor.line_with("exit status 3");
-        assert!(line.ends_with(pause), "{line}");
+        assert!(line.ends_with(end), "{line}");
     }
 }
 

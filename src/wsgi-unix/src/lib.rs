@@ -5,7 +5,7 @@
 //! otherwise. It knows neither Apache nor Python nor the messages that cross its sockets, takes
 //! no decision and writes no log line of its own accord.
 //!
-//! * [`socket`], [`pipe`] and [`epoll`] move bytes and descriptors and wait for them; [`file`]
+//! * [`socket`], [`packet`], [`pipe`] and [`epoll`] move bytes and descriptors and wait for them; [`file`]
 //!   tells which files may be sent so.
 //! * [`hints`] and [`memory`] are memory shared by descriptor, [`waiting`] memory shared by forks; [`inherited`] takes over what a
 //!   parent process left open.
@@ -21,6 +21,7 @@ pub mod hints;
 pub mod inherited;
 pub mod log;
 pub mod memory;
+pub mod packet;
 pub mod pipe;
 pub mod process;
 pub mod rights;

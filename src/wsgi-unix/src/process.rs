@@ -67,10 +67,21 @@ fn send(pid: i32, signal: i32, sign: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// A child that has ended and was not reaped yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChildEnd {
+    /// Its id.
+    pub pid: i32,
+    /// How it ended.
+    pub ended: Ended,
+    /// It left a core dump.
+    pub dumped: bool,
+}
+
 /// A child that has ended and was not reaped yet, and how it ended; `None` when there is none.
 ///
 /// It stays to be reaped, so its id and that of the group it leads are still nobody else's.
-pub fn ended_child() -> io::Result<Option<(i32, Ended)>> {
+pub fn ended_child() -> io::Result<Option<ChildEnd>> {
     // SAFETY: siginfo_t is integers and nullable pointers, for all of which zero is a value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
@@ -90,7 +101,8 @@ pub fn ended_child() -> io::Result<Option<(i32, Ended)>> {
         libc::CLD_EXITED => Ended::Exit(status),
         _ => Ended::Signal(status),
     };
-    Ok((pid != 0).then_some((pid, ended)))
+    let dumped = info.si_code == libc::CLD_DUMPED;
+    Ok((pid != 0).then_some(ChildEnd { pid, ended, dumped }))
 }
 
 /// Waits for the end of this child, however long it takes.

@@ -30,8 +30,8 @@ pub mod daemon_fd {
     pub const LISTENER: i32 = 4;
     /// The group's hint page.
     pub const HINTS: i32 = 5;
-    /// At its end when the monitor is gone.
-    pub const LIFELINE: i32 = 6;
+    /// A socket of packets to the monitor ([`crate::supervision`]); at its end when that is gone.
+    pub const MONITOR: i32 = 6;
 }
 
 /// The byte the parent writes to retire a monitor: its generation was replaced or the server
@@ -41,6 +41,15 @@ pub const RETIRE: u8 = b'R';
 /// The exit status of a daemon that ends to be replaced: its script changed or could not be loaded,
 /// or somebody asked for it. Far from what applications end with by accident.
 pub const REPLACED_STATUS: i32 = 87;
+
+/// The exit status of a successor that could not load what its predecessor has loaded.
+pub const UNLOADABLE_STATUS: i32 = 88;
+
+/// Rows of a group's hint page: its processes, as many that finish while their successors serve
+/// already, and a few for those of a small group.
+pub const fn hint_rows(processes: u32) -> u32 {
+    processes.saturating_mul(2).saturating_add(3)
+}
 
 mod field;
 pub(crate) use field::record;
@@ -195,6 +204,9 @@ record! {
         client_uid: u32,
         /// What its group's options say.
         settings: DaemonSettings,
+        /// What a predecessor that still runs has loaded ([`crate::supervision::LoadedScripts`]): a
+        /// process that cannot load it ends with [`UNLOADABLE_STATUS`].
+        predecessor: Option<Vec<u8>>,
     }
 }
 

@@ -10,7 +10,8 @@
 //! * [`response`] is the status line and headers on the way back.
 //! * [`to_daemon`] and [`to_child`] are the messages of the two directions of a group's socket.
 //! * [`failure`] names the ways a request ends without a whole response.
-//! * [`launch`] is what a parent process tells the monitor, and the monitor a daemon.
+//! * [`launch`] is what a parent process tells the monitor, and the monitor a daemon, at the start.
+//! * [`supervision`] is what daemon and monitor tell each other afterwards.
 
 #![forbid(unsafe_code)]
 
@@ -22,6 +23,7 @@ pub mod head;
 pub mod launch;
 pub mod response;
 pub mod scoreboard;
+pub mod supervision;
 pub mod to_child;
 pub mod to_daemon;
 

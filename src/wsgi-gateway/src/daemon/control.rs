@@ -1,7 +1,8 @@
 //! The main thread of a daemon: waits for whatever ends the process.
 //!
-//! Signals, the monitor's lifeline, the [`timers`](super::timers), the number of requests and a
-//! replacement that a request asked for all meet here; [`ending`](super::ending) is what follows.
+//! Signals, the monitor's orders ([`succession`](super::succession)), the
+//! [`timers`](super::timers), the number of requests and a replacement that a request asked for all
+//! meet here; [`ending`](super::ending) is what follows.
 //! Runs without the GIL and never waits for Python: it must be there when Python is stuck.
 
 use std::borrow::Cow;
@@ -14,6 +15,7 @@ use wsgi_wire::launch::{DaemonConfig, REPLACED_STATUS};
 
 use super::ending::{Ending, ORDERLY};
 use super::service::Service;
+use super::succession::Succession;
 use super::threads::Crew;
 use super::timers::Limits;
 use super::watch::Watch;
@@ -26,8 +28,7 @@ pub(super) struct Control {
     pub(super) crew: Crew,
     pub(super) limits: Limits,
     pub(super) ending: Option<Ending>,
-    /// The process has worked long enough, and its replacement is under way.
-    pub(super) recycled: bool,
+    pub(super) succession: Succession,
     /// The way to the thread that passes signals on to applications, once there was one.
     pub(super) subscribers: Option<Sender<i32>>,
 }
@@ -48,7 +49,7 @@ impl Control {
             crew,
             limits,
             ending: None,
-            recycled: false,
+            succession: Succession::default(),
             subscribers: None,
         }
     }
@@ -57,6 +58,7 @@ impl Control {
     pub(super) fn run(mut self) -> ! {
         let ending = loop {
             self.notice_signals();
+            self.notice_loading();
             self.notice_monitor();
             self.notice_replacement();
             self.notice_requests();
@@ -115,24 +117,6 @@ impl Control {
         if let Some(subscribers) = &self.subscribers {
             // The thread ends with this sender only.
             let _ = subscribers.send(signal);
-        }
-    }
-
-    fn notice_monitor(&mut self) {
-        if self.watch.monitor_lost() && self.ending.is_none() {
-            self.replace(
-                "shutdown_signal",
-                "the monitor is gone: finishing the running requests",
-            );
-        }
-    }
-
-    fn notice_replacement(&mut self) {
-        if self.ending.is_none() && self.service.replacement_asked() {
-            self.recycle(
-                "script_reload",
-                "the application's script changed or failed to load: to be replaced",
-            );
         }
     }
 

@@ -80,14 +80,6 @@ impl Control {
         self.begin(ending, reason);
     }
 
-    /// Has the process replaced for a reason that can wait until a successor is ready. Such reasons
-    /// come up once: the first that does is the one that counts.
-    pub(super) fn recycle(&mut self, cause: &'static str, reason: &str) {
-        if !std::mem::replace(&mut self.recycled, true) {
-            self.replace(cause, reason);
-        }
-    }
-
     fn begin(&mut self, ending: Ending, reason: &str) {
         self.ending = Some(match self.ending {
             Some(earlier) => earlier.sooner_of(ending),

@@ -6,6 +6,7 @@
 //!
 //! * [`start`] takes over what the monitor left open, [`control`] is the main thread afterwards: it
 //!   waits by [`watch`] and [`timers`] for what ends the process by [`ending`].
+//! * [`succession`] is how another process follows this one without a gap.
 //! * [`threads`] and [`worker`] are the request threads, [`service`] is what they share, and
 //!   [`permits`] says who may run; [`activity`] is when they last did.
 //! * [`connection`] and [`frames`] move one request and its response.
@@ -19,6 +20,7 @@ mod log;
 mod permits;
 mod service;
 mod start;
+mod succession;
 mod threads;
 mod timers;
 mod watch;
@@ -62,10 +64,11 @@ fn serve() -> Result<Infallible, DaemonStartError> {
     start::show_title(&inherited.config);
     start::set_locale(&inherited.config);
     let row = inherited.row()?;
+    let predecessor = inherited.predecessor()?;
     let Inherited {
         config,
         listener,
-        lifeline,
+        monitor,
         ..
     } = inherited;
     let host =
@@ -75,7 +78,7 @@ fn serve() -> Result<Infallible, DaemonStartError> {
     unsafe { ffi::PyEval_SaveThread() };
 
     let wake = Arc::new(start::main_wake()?);
-    let watch = Watch::new(lifeline, Arc::clone(&wake))?;
+    let watch = Watch::new(monitor, Arc::clone(&wake))?;
     let introduction = Introduction {
         pid: std::process::id(),
         slot: config.slot,
@@ -107,9 +110,9 @@ fn serve() -> Result<Infallible, DaemonStartError> {
     crew.start(&service, threads)
         .map_err(DaemonStartError::Thread)?;
     if config.gateway.interpreters.frees_signals() {
-        threads::load_imports(&service);
+        threads::load_imports(&service, predecessor);
     } else {
-        crew.start_imports(&service)
+        crew.start_imports(&service, predecessor)
             .map_err(DaemonStartError::Thread)?;
     }
     Control::new(service, config, watch, crew, limits).run()

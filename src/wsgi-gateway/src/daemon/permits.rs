@@ -153,7 +153,13 @@ impl Permits {
         self.released.notify_all();
     }
 
-    /// Whether the process wants to end.
+    /// Lets requests start again; the caller arms the listener if [`Permits::arm_listener`] says so.
+    pub(super) fn reopen(&self) {
+        self.state.lock().closed = false;
+        self.open();
+    }
+
+    /// Whether no request may start.
     pub(super) fn is_closed(&self) -> bool {
         self.state.lock().closed
     }

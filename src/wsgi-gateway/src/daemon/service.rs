@@ -23,6 +23,7 @@ use super::frames::FrameExchange;
 use super::permits::{Permit, Permits, Released};
 use crate::host::Host;
 use crate::log::ProcessLog;
+use crate::policy::Replacement;
 
 const LISTENER: u64 = u64::MAX;
 const DISMISSAL: u64 = u64::MAX - 1;
@@ -65,6 +66,15 @@ pub(super) enum Occasion {
     Nothing,
 }
 
+/// How the load of the scripts that a process starts with ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loading {
+    /// The process takes requests.
+    Ready,
+    /// It cannot load what its predecessor has loaded.
+    Failed,
+}
+
 /// Who may connect besides root and the daemon's own user.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clients {
@@ -101,6 +111,7 @@ pub(super) struct Service {
     main: Arc<Wake>,
     first_request: OnceCell<Instant>,
     replace: AtomicBool,
+    loading: OnceCell<Loading>,
     /// There with `inactivity-timeout` only.
     activity: Option<Activity>,
     /// How long a request may have waited for a thread: `queue-timeout`.
@@ -145,6 +156,7 @@ impl Service {
             main,
             first_request: OnceCell::new(),
             replace: AtomicBool::new(false),
+            loading: OnceCell::new(),
             activity: None,
             queue_timeout: None,
             buffers: Buffers::default(),
@@ -326,7 +338,8 @@ impl Service {
         self.activity.as_ref().and_then(Activity::last)
     }
 
-    /// Asks the main thread to have this process replaced. No further request starts.
+    /// Asks the main thread to have this process replaced. No further request starts until it has
+    /// an answer: they wait for the successor, which has the new code.
     pub(super) fn ask_for_replacement(&self) {
         self.permits.close();
         if !self.replace.swap(true, Ordering::Relaxed) {
@@ -334,9 +347,57 @@ impl Service {
         }
     }
 
-    /// Whether somebody asked for a replacement.
-    pub(super) fn replacement_asked(&self) -> bool {
-        self.replace.load(Ordering::Relaxed)
+    /// Whether somebody asked for a replacement since this was last called.
+    pub(super) fn take_replacement(&self) -> bool {
+        self.replace.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether code has changed and no request waits for the new.
+    pub(super) fn has_noticed_change(&self) -> bool {
+        let replacement = self.host.replacement();
+        replacement.is_some_and(Replacement::has_noticed)
+    }
+
+    /// As [`Service::has_noticed_change`]; the next answer is about later changes.
+    pub(super) fn take_noticed_change(&self) -> bool {
+        let replacement = self.host.replacement();
+        replacement.is_some_and(Replacement::take_noticed)
+    }
+
+    /// Has the main thread look at what has happened.
+    pub(super) fn wake_main(&self) {
+        self.main.wake();
+    }
+
+    /// Stops taking requests until [`Service::resume`]: they are for a successor.
+    pub(super) fn pause(&self) {
+        self.keep_code(false);
+        self.permits.close();
+    }
+
+    /// Takes requests again, which get the code there is.
+    pub(super) fn resume(&self) {
+        self.keep_code(true);
+        self.permits.reopen();
+        self.listen_again();
+    }
+
+    fn keep_code(&self, keeping: bool) {
+        if let Some(replacement) = self.host.replacement() {
+            replacement.keep(keeping);
+        }
+    }
+
+    /// How the load of the scripts ended, once it has.
+    pub(super) fn loading(&self) -> Option<Loading> {
+        self.loading.get().copied()
+    }
+
+    /// Tells the main thread how the load of the scripts ended.
+    pub(super) fn has_loaded(&self, loading: Loading) {
+        // Scripts are loaded once.
+        let _ = self.loading.set(loading);
+        self.main.wake();
     }
 
     /// A new exchange for a request thread.

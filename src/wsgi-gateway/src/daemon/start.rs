@@ -14,6 +14,7 @@ use wsgi_unix::log::{self, Level};
 use wsgi_unix::process;
 use wsgi_wire::WireError;
 use wsgi_wire::launch::{DaemonConfig, Message, daemon_fd};
+use wsgi_wire::supervision::LoadedScripts;
 
 use super::permits::Row;
 use super::service::ServiceError;
@@ -67,8 +68,8 @@ pub(super) struct Inherited {
     pub(super) config: DaemonConfig,
     /// The group's listening socket.
     pub(super) listener: OwnedFd,
-    /// At its end when the monitor is gone.
-    pub(super) lifeline: OwnedFd,
+    /// The socket to the monitor.
+    pub(super) monitor: OwnedFd,
     hints: OwnedFd,
 }
 
@@ -83,8 +84,15 @@ impl Inherited {
             config: DaemonConfig::from_bytes(&bytes).map_err(DaemonStartError::Config)?,
             listener: take_over(daemon_fd::LISTENER)?,
             hints: take_over(daemon_fd::HINTS)?,
-            lifeline: take_over(daemon_fd::LIFELINE)?,
+            monitor: take_over(daemon_fd::MONITOR)?,
         })
+    }
+
+    /// What a predecessor that still serves has loaded.
+    pub(super) fn predecessor(&self) -> Result<Option<LoadedScripts>, DaemonStartError> {
+        let bytes = self.config.predecessor.as_deref();
+        let scripts = bytes.map(LoadedScripts::from_bytes).transpose();
+        scripts.map_err(DaemonStartError::Config)
     }
 
     /// This process's row in the hint page.

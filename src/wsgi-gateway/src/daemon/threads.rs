@@ -11,8 +11,9 @@ use std::thread;
 use wsgi_unix::epoll::Wake;
 use wsgi_unix::log::{self, Level};
 use wsgi_unix::{process, signals};
+use wsgi_wire::supervision::LoadedScripts;
 
-use super::service::Service;
+use super::service::{Loading, Service};
 use super::worker::Worker;
 
 /// The stack of a thread that runs Python unless the option `stack-size` stands: what the main thread of a program has on Linux, which is
@@ -55,10 +56,16 @@ impl Crew {
         Ok(())
     }
 
-    /// Starts the thread that loads the configured imports and then opens the service: requests
-    /// wait in the queue until the imports are there, and signals do not wait for either.
-    pub(super) fn start_imports(&self, service: &Arc<Service>) -> io::Result<()> {
-        self.spawn("wsgi-imports", service, load_imports)
+    /// Starts the thread of [`load_imports`]: requests wait in the queue until the imports are
+    /// there, and signals do not wait for either.
+    pub(super) fn start_imports(
+        &self,
+        service: &Arc<Service>,
+        predecessor: Option<LoadedScripts>,
+    ) -> io::Result<()> {
+        self.spawn("wsgi-imports", service, |service| {
+            load_imports(service, predecessor);
+        })
     }
 
     /// Starts the thread that tells applications of the signals it is sent.
@@ -97,14 +104,19 @@ impl Crew {
     }
 }
 
-/// Loads the configured imports and then opens the service.
-pub(super) fn load_imports(service: &Service) {
+/// Loads the configured imports and what a predecessor that still serves has loaded, and then opens
+/// the service: a process that could not take the other's place does not try to.
+pub(super) fn load_imports(service: &Service, predecessor: Option<LoadedScripts>) {
     service.host.load_imports();
+    if predecessor.is_some_and(|predecessor| !service.host.load_after(&predecessor)) {
+        return service.has_loaded(Loading::Failed);
+    }
     if let Err(error) = service.open() {
         service.complain(&error);
         process::exit_now(1);
     }
     log::line(Level::Info, format_args!("ready for requests"));
+    service.has_loaded(Loading::Ready);
 }
 
 /// Signs its thread off, even if it panics or never started.

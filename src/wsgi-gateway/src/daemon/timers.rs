@@ -150,7 +150,7 @@ impl Control {
     }
 
     fn restart_deadline(&self) -> Option<Instant> {
-        self.limits.restart.filter(|_| !self.recycled)
+        self.limits.restart.filter(|_| !self.succession.is_wanted())
     }
 
     fn is_old(&mut self) {
@@ -162,7 +162,7 @@ impl Control {
     }
 
     fn next_memory_look(&self) -> Option<Instant> {
-        let watched = self.config.settings.recycle_memory > 0 && !self.recycled;
+        let watched = self.config.settings.recycle_memory > 0 && !self.succession.is_wanted();
         watched.then_some(self.limits.memory_look)
     }
 

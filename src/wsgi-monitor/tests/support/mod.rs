@@ -22,6 +22,38 @@ use wsgi_wire::launch::{
 /// How long anything that must happen may take.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// What a script does if it is a successor, which it knows by what its predecessor has loaded.
+macro_rules! successor {
+    ($does:literal) => {
+        concat!(
+            "if tail -c 3 <&3 | grep -q abc; then echo successor $$; ",
+            $does,
+            "; fi; "
+        )
+    };
+}
+
+/// Asks for a successor that loads `abc`, paused if the byte says so in octal.
+macro_rules! asks {
+    ($paused:literal) => {
+        concat!(
+            "echo started $$; printf '\\001\\001' >&6; printf '\\001\\002\\",
+            $paused,
+            "\\004\\000\\000\\000test\\003\\000\\000\\000abc' >&6; "
+        )
+    };
+}
+
+/// Tells what it is told, and goes on.
+macro_rules! told {
+    ($does:literal) => {
+        concat!(
+            "echo order $(dd bs=16 count=1 <&6 2>/dev/null | od -An -tx1) $$; ",
+            $does
+        )
+    };
+}
+
 /// Scripts: each tells `started <pid>` on standard output, which is the error log.
 pub mod script {
     /// Serves until it is told to end, or the monitor is gone.
@@ -33,6 +65,41 @@ pub mod script {
     /// Does not end when asked to, and neither does what it started.
     pub const STUBBORN: &str =
         "trap '' TERM; (trap '' TERM; exec sleep 1000) & echo started $$; sleep 1000; sleep 1000";
+    /// Asks for a successor, tells `order` with what it is told, and ends. A successor of its kind
+    /// tells `successor`, says that it is ready and serves.
+    pub const IS_FOLLOWED: &str = concat!(
+        successor!("printf '\\001\\001' >&6; exec cat <&6 >/dev/null"),
+        asks!("000"),
+        told!("exit 87")
+    );
+    /// The same, but it does not end.
+    pub const STAYS: &str = concat!(
+        successor!("printf '\\001\\001' >&6; exec cat <&6 >/dev/null"),
+        asks!("000"),
+        told!("sleep 1000; sleep 1000")
+    );
+    /// The same, but it dies before its successor is ready, which that is once `go` is there.
+    pub const DIES_EARLY: &str = concat!(
+        successor!(
+            "while ! [ -e ${0%/*}/go ]; do sleep 0.05; done; printf '\\001\\001' >&6; exec cat <&6 >/dev/null"
+        ),
+        asks!("000"),
+        "sleep 0.5; exit 5"
+    );
+    /// Asks while it takes no requests; its successors cannot load what it has loaded.
+    pub const CANNOT_BE_FOLLOWED: &str = concat!(
+        successor!("exit 88"),
+        asks!("001"),
+        told!("exec cat <&6 >/dev/null")
+    );
+    /// Its successors are never ready.
+    pub const IS_WAITED_FOR: &str = concat!(
+        successor!("exec cat <&6 >/dev/null"),
+        asks!("001"),
+        told!("exec cat <&6 >/dev/null")
+    );
+    /// Says what means nothing.
+    pub const BABBLES: &str = "echo started $$; echo nonsense >&6; exec sleep 1000";
     /// Tells what it was given.
     pub const TELLS: &str = r#"
         echo arguments $# "$1" "$3"

@@ -12,11 +12,13 @@ use std::time::Duration;
 use wsgi_unix::hints::{self, HintPage, Slot};
 use wsgi_unix::process::{self, Ended};
 use wsgi_unix::spawn::Command;
-use wsgi_unix::{accounts, memory, pipe, socket};
+use wsgi_unix::{accounts, memory, packet, socket};
 use wsgi_wire::launch::{
     DaemonConfig, DaemonSettings, GatewayConfig, ImportScript, List, Message, daemon_fd,
 };
+use wsgi_wire::supervision::Order;
 
+use super::monitor::Monitor;
 use super::{Child, PATIENCE, Python, wait_until};
 
 /// How many processes a test may start on one socket.
@@ -52,6 +54,7 @@ pub struct Setup {
     python: PathBuf,
     directory: PathBuf,
     config: DaemonConfig,
+    answer: Option<Order>,
 }
 
 impl Setup {
@@ -82,6 +85,7 @@ impl Setup {
             gateway,
             slot: 0,
             client_uid: accounts::own_uid(),
+            predecessor: None,
             settings: DaemonSettings {
                 shutdown_timeout: Duration::from_secs(5),
                 graceful_timeout: Duration::from_secs(5),
@@ -92,7 +96,15 @@ impl Setup {
             python: python.program.clone(),
             directory,
             config,
+            answer: Some(Order::Retire),
         }
+    }
+
+    /// What the monitor answers to a daemon that wants a successor: as if that were ready already,
+    /// unless a test says otherwise.
+    pub fn answered(mut self, answer: Option<Order>) -> Setup {
+        self.answer = answer;
+        self
     }
 
     /// How many requests it runs at once.
@@ -141,10 +153,10 @@ impl Setup {
         }
     }
 
-    /// The process, and the monitor's end of its lifeline.
-    fn spawn(&self, listener: BorrowedFd<'_>, page: BorrowedFd<'_>) -> (i32, OwnedFd) {
+    /// The process, and the monitor's end of its channel.
+    fn spawn(&self, listener: BorrowedFd<'_>, page: BorrowedFd<'_>) -> (i32, Monitor) {
         let config = memory::sealed_blob(c"config", &self.config.to_bytes()).expect("a blob");
-        let (lifeline, monitor) = pipe::pair().expect("a lifeline");
+        let (channel, monitor) = packet::pair().expect("a channel");
         let log = File::options()
             .append(true)
             .create(true)
@@ -164,8 +176,9 @@ impl Setup {
             .descriptor(config.as_fd(), daemon_fd::CONFIG)
             .descriptor(listener, daemon_fd::LISTENER)
             .descriptor(page, daemon_fd::HINTS)
-            .descriptor(lifeline.as_fd(), daemon_fd::LIFELINE);
-        (command.start().expect("the daemon starts"), monitor)
+            .descriptor(channel.as_fd(), daemon_fd::MONITOR);
+        let pid = command.start().expect("the daemon starts");
+        (pid, Monitor::new(monitor, self.answer))
     }
 }
 
@@ -180,7 +193,7 @@ pub struct Daemon {
     page: OwnedFd,
     listener: OwnedFd,
     setup: Setup,
-    monitor: Option<OwnedFd>,
+    monitor: Option<Monitor>,
     ended: Option<Ended>,
     is_last: bool,
 }
@@ -193,8 +206,14 @@ impl Daemon {
 
     /// Starts the process that is to follow this one, on the same socket.
     pub fn successor(&mut self) -> Daemon {
+        self.successor_with(None)
+    }
+
+    /// The same with what its predecessor has loaded.
+    pub fn successor_with(&mut self, predecessor: Option<Vec<u8>>) -> Daemon {
         let mut setup = self.setup.clone();
         setup.config.slot += 1;
+        setup.config.predecessor = predecessor;
         let (pid, monitor) = setup.spawn(self.listener.as_fd(), self.page.as_fd());
         self.is_last = false;
         Daemon {
@@ -258,6 +277,11 @@ impl Daemon {
     /// Sends it a signal.
     pub fn signal(&self, signal: i32) {
         process::signal(self.pid, signal).expect("the daemon is there");
+    }
+
+    /// The monitor, which must be there.
+    pub fn monitor(&self) -> &Monitor {
+        self.monitor.as_ref().expect("the monitor is there")
     }
 
     /// The monitor dies.

@@ -4,6 +4,7 @@
 
 mod child;
 mod daemon;
+mod monitor;
 mod python;
 
 pub use child::{Answer, Child, Message, Request};

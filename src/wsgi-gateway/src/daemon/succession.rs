@@ -1,0 +1,175 @@
+//! How a daemon is followed by another without a gap: it asks the monitor for a successor, goes on
+//! serving, and ends once the monitor says that the successor does.
+//!
+//! Runs on the main thread, without the GIL, and never waits for the monitor.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use wsgi_unix::log::{self, Level};
+use wsgi_unix::packet::{self, Received};
+use wsgi_wire::launch::UNLOADABLE_STATUS;
+use wsgi_wire::supervision::{Order, Report, SuccessorWanted};
+
+use super::control::Control;
+use super::service::Loading;
+
+/// Room for an order, bytes; a longer packet is none.
+const ORDER_ROOM: usize = 16;
+
+/// The socket to the monitor.
+pub(super) struct Monitor {
+    socket: OwnedFd,
+    lost: bool,
+}
+
+impl Monitor {
+    /// The monitor at the other end of this socket.
+    pub(super) fn new(socket: OwnedFd) -> Monitor {
+        Monitor {
+            socket,
+            lost: false,
+        }
+    }
+
+    /// Whether the monitor is gone.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Takes the next order; `None` when there is none for now, or never again.
+    pub(super) fn order(&mut self) -> Option<Order> {
+        let mut room = [0; ORDER_ROOM];
+        let order = match packet::receive(self.socket.as_fd(), &mut room) {
+            Ok(Received::Nothing) => return None,
+            Ok(Received::Packet(packet)) => Order::from_bytes(packet).ok(),
+            Ok(Received::End) | Err(_) => None,
+        };
+        // A monitor that cannot be understood is as good as gone.
+        self.lost |= order.is_none();
+        order
+    }
+
+    fn report(&self, report: &Report) -> io::Result<()> {
+        packet::send(self.socket.as_fd(), &report.to_bytes())
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Where a process stands with its monitor.
+#[derive(Debug, Default)]
+pub(super) struct Succession {
+    /// How the load of the scripts ended was told.
+    loading_told: bool,
+    /// Why a successor was asked for, once one was.
+    wanted: Option<&'static str>,
+    /// No request starts until the monitor has answered.
+    paused: bool,
+}
+
+impl Succession {
+    /// Whether a successor was asked for.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.is_some()
+    }
+}
+
+impl Control {
+    /// Tells the monitor how the load of the scripts has ended.
+    pub(super) fn notice_loading(&mut self) {
+        let Some(loading) = self.service.loading() else {
+            return;
+        };
+        if std::mem::replace(&mut self.succession.loading_told, true) {
+            return;
+        }
+        match loading {
+            // A monitor that does not hear it is gone, which is noticed elsewhere.
+            Loading::Ready => drop(self.watch.monitor.report(&Report::Ready)),
+            Loading::Failed => self.stop(
+                UNLOADABLE_STATUS,
+                "shutdown_signal",
+                "what the predecessor has loaded cannot be loaded: stopping",
+            ),
+        }
+    }
+
+    /// Does what the monitor says, or what its end means.
+    pub(super) fn notice_monitor(&mut self) {
+        while !self.watch.monitor.is_lost()
+            && let Some(order) = self.watch.monitor.order()
+        {
+            match order {
+                Order::Retire if self.ending.is_none() => {
+                    let cause = self.succession.wanted.unwrap_or("shutdown_signal");
+                    self.replace(
+                        cause,
+                        "the successor is ready: finishing the running requests",
+                    );
+                }
+                Order::Resume if self.ending.is_none() => self.resume(),
+                Order::Retire | Order::Resume => {}
+            }
+        }
+        if self.watch.monitor.is_lost() && self.ending.is_none() {
+            self.replace(
+                "shutdown_signal",
+                "the monitor is gone: finishing the running requests",
+            );
+        }
+    }
+
+    /// There is no successor yet, so what this process has is better than nothing.
+    fn resume(&mut self) {
+        if std::mem::replace(&mut self.succession.paused, false) {
+            log::line(
+                Level::Info,
+                format_args!("there is no successor yet: serving with the code that is loaded"),
+            );
+            self.service.resume();
+        }
+    }
+
+    /// Sees to changed code. A request that found it waits for the successor, or has got the old.
+    pub(super) fn notice_replacement(&mut self) {
+        if self.ending.is_some() {
+            return;
+        }
+        let reason = "the application's script changed or failed to load: to be replaced";
+        if self.service.take_replacement() {
+            self.service.pause();
+            self.succession.paused = true;
+            self.ask_for_successor("script_reload", reason);
+        } else if self.service.take_noticed_change() {
+            self.ask_for_successor("script_reload", reason);
+        }
+    }
+
+    /// Has the process replaced for a reason that can wait until a successor is ready. Such reasons
+    /// come up once, and the first that does is the one that counts: the monitor tries for as long as
+    /// it takes.
+    pub(super) fn recycle(&mut self, cause: &'static str, reason: &str) {
+        if self.ending.is_none() && !self.succession.is_wanted() {
+            self.ask_for_successor(cause, reason);
+        }
+    }
+
+    fn ask_for_successor(&mut self, cause: &'static str, reason: &str) {
+        let report = Report::SuccessorWanted(SuccessorWanted {
+            paused: self.succession.paused,
+            cause: cause.as_bytes().to_vec(),
+            loaded: self.service.host.loaded_scripts().to_bounded_bytes(),
+        });
+        self.succession.wanted = Some(cause);
+        match self.watch.monitor.report(&report) {
+            Ok(()) => log::line(Level::Info, format_args!("{reason}")),
+            // Without a monitor that listens the old way is left: an end, and then another start.
+            Err(_) => self.replace(cause, reason),
+        }
+    }
+}

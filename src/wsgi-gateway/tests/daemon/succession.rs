@@ -1,0 +1,163 @@
+//! Processes that are followed by others: what they ask of the monitor, and what they do meanwhile.
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use wsgi_unix::process::Ended;
+use wsgi_wire::launch::{Message as _, REPLACED_STATUS, UNLOADABLE_STATUS};
+use wsgi_wire::supervision::{LoadedScripts, Order};
+
+use super::harness::{Daemon, Message, Request, Setup, newest_python, wait_until};
+use super::script;
+
+/// Replaces text of the script, and its time.
+fn edit(daemon: &Daemon, from: &str, to: &str) {
+    let text = fs::read_to_string(&daemon.script).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(&daemon.script, text.replace(from, to)).unwrap();
+    let file = fs::File::options()
+        .write(true)
+        .open(&daemon.script)
+        .unwrap();
+    let later = SystemTime::now() + Duration::from_secs(10);
+    file.set_modified(later).unwrap();
+}
+
+const WORD: &str = "def word(environ, start_response):\n    \
+    start_response('200 OK', [])\n    \
+    return [b'first']\n";
+
+fn word(daemon: &Daemon) -> String {
+    daemon.connect().ask(&Request::get("/word")).text()
+}
+
+fn asks(daemon: &Daemon, times: usize) {
+    wait_until("it asks for a successor", || {
+        daemon.monitor().wanted().len() >= times
+    });
+}
+
+#[test]
+fn a_process_says_when_it_is_ready() {
+    let daemon = Setup::new(newest_python(), &script("")).start();
+    wait_until("it is ready", || daemon.monitor().heard_ready());
+    assert!(daemon.connect().ask(&Request::get("/hello")).is_whole());
+}
+
+#[test]
+fn a_process_with_enough_requests_serves_until_its_successor_does() {
+    let setup = Setup::new(newest_python(), &script(WORD))
+        .answered(None)
+        .with(|config| config.settings.maximum_requests.least = 2);
+    let mut daemon = setup.start();
+    for _ in 0..5 {
+        assert_eq!(word(&daemon), "first");
+    }
+    asks(&daemon, 1);
+    let wanted = daemon.monitor().wanted();
+    assert_eq!(wanted.len(), 1, "asking once is enough");
+    assert!(!wanted[0].paused);
+    assert_eq!(wanted[0].cause, b"maximum_requests");
+    let loaded = LoadedScripts::from_bytes(&wanted[0].loaded).unwrap();
+    let paths: Vec<_> = loaded.scripts.0.iter().map(|one| &one.script).collect();
+    assert_eq!(paths, [daemon.script.as_os_str().as_encoded_bytes()]);
+    assert!(daemon.is_running());
+    daemon.monitor().tell(Order::Retire);
+    assert_eq!(daemon.ended(), Ended::Exit(REPLACED_STATUS));
+}
+
+#[test]
+fn a_request_for_a_changed_script_waits_for_the_successor() {
+    let mut daemon = Setup::new(newest_python(), &script(WORD))
+        .answered(None)
+        .start();
+    assert_eq!(word(&daemon), "first");
+    edit(&daemon, "first", "second");
+    let refused = daemon.connect().ask(&Request::get("/word"));
+    assert!(matches!(refused.end, Some(Message::Retry)), "{refused:?}");
+    asks(&daemon, 1);
+    let wanted = daemon.monitor().wanted().remove(0);
+    assert!(wanted.paused);
+    assert_eq!(wanted.cause, b"script_reload");
+    let waiting = daemon.connect();
+    waiting.send(&Request::get("/word"));
+    let successor = daemon.successor_with(Some(wanted.loaded));
+    assert!(matches!(
+        waiting.receive(),
+        Message::Welcome { slot: 1, .. }
+    ));
+    assert_eq!(waiting.collect(&[]).text(), "second");
+    wait_until("it says that it is ready", || {
+        successor.monitor().heard_ready()
+    });
+    daemon.monitor().tell(Order::Retire);
+    assert_eq!(daemon.ended(), Ended::Exit(REPLACED_STATUS));
+}
+
+#[test]
+fn a_process_without_a_successor_serves_what_it_has_until_the_script_changes_again() {
+    let daemon = Setup::new(newest_python(), &script(WORD))
+        .answered(Some(Order::Resume))
+        .start();
+    assert_eq!(word(&daemon), "first");
+    edit(&daemon, "first", "second");
+    daemon.connect().ask(&Request::get("/word"));
+    for _ in 0..3 {
+        assert_eq!(word(&daemon), "first");
+    }
+    assert_eq!(daemon.monitor().wanted().len(), 1);
+    let file = fs::File::options()
+        .write(true)
+        .open(&daemon.script)
+        .unwrap();
+    let later = SystemTime::now() + Duration::from_secs(20);
+    file.set_modified(later).unwrap();
+    daemon.connect().ask(&Request::get("/word"));
+    asks(&daemon, 2);
+    assert!(daemon.monitor().wanted()[1].paused);
+    assert_eq!(word(&daemon), "first");
+}
+
+#[test]
+fn among_several_processes_no_request_waits_for_changed_code() {
+    let daemon = Setup::new(newest_python(), &script(WORD))
+        .answered(None)
+        .with(|config| config.gateway.processes = 2)
+        .start();
+    assert_eq!(word(&daemon), "first");
+    edit(&daemon, "first", "second");
+    for _ in 0..3 {
+        assert_eq!(word(&daemon), "first");
+    }
+    asks(&daemon, 1);
+    let wanted = daemon.monitor().wanted();
+    assert_eq!(wanted.len(), 1, "one change is one reason");
+    assert!(!wanted[0].paused);
+}
+
+#[test]
+fn a_successor_that_cannot_load_what_its_predecessor_has_takes_no_request() {
+    let mut daemon = Setup::new(newest_python(), &script(WORD))
+        .answered(Some(Order::Resume))
+        .start();
+    assert_eq!(word(&daemon), "first");
+    edit(&daemon, "def word", "def word((");
+    daemon.connect().ask(&Request::get("/word"));
+    asks(&daemon, 1);
+    let loaded = daemon.monitor().wanted().remove(0).loaded;
+    let mut successor = daemon.successor_with(Some(loaded.clone()));
+    assert_eq!(successor.ended(), Ended::Exit(UNLOADABLE_STATUS));
+    assert!(!successor.monitor().heard_ready());
+    assert!(
+        successor.log().contains("SyntaxError"),
+        "{}",
+        successor.log()
+    );
+    assert_eq!(word(&daemon), "first");
+
+    fs::remove_file(&daemon.script).unwrap();
+    let successor = daemon.successor_with(Some(loaded));
+    wait_until("a script that is gone stops nobody", || {
+        successor.monitor().heard_ready()
+    });
+}

@@ -1,0 +1,118 @@
+//! One slot of a process group: who is in it, and where that process stands.
+//!
+//! Plain data of the monitor's loop; what happens to it is decided in [`crate::group`] and
+//! [`crate::replacement`].
+
+use std::time::Instant;
+
+use crate::channel::Channel;
+use crate::restart::Backoff;
+
+/// One slot of a group.
+#[derive(Debug)]
+pub struct Member {
+    /// What is in it.
+    pub state: State,
+    /// Of the line of processes that ends here: it moves on with a successor.
+    pub backoff: Backoff,
+}
+
+impl Member {
+    /// A slot with nobody in it.
+    pub fn new(state: State) -> Member {
+        Member {
+            state,
+            backoff: Backoff::default(),
+        }
+    }
+
+    /// The process, if there is one.
+    pub fn process(&self) -> Option<&Process> {
+        match &self.state {
+            State::Running(process) => Some(process),
+            _ => None,
+        }
+    }
+
+    /// As [`Member::process`].
+    pub fn process_mut(&mut self) -> Option<&mut Process> {
+        match &mut self.state {
+            State::Running(process) => Some(process),
+            _ => None,
+        }
+    }
+
+    /// The successor that the process wants and does not have yet.
+    pub fn wanted(&mut self) -> Option<&mut Wanted> {
+        match &mut self.process_mut()?.standing {
+            Standing::Serving { wanted } => wanted.as_mut(),
+            _ => None,
+        }
+    }
+}
+
+/// What is in a slot.
+#[derive(Debug)]
+pub enum State {
+    /// Nobody, until a successor needs it.
+    Spare,
+    /// One of the group's processes is due at this time.
+    Waiting {
+        /// The time.
+        until: Instant,
+    },
+    /// A process.
+    Running(Process),
+    /// Nobody, and there will be nobody: the group drains.
+    Over,
+}
+
+/// A process that was started and has not ended, as far as is known.
+#[derive(Debug)]
+pub struct Process {
+    /// Its id, which is its until it is reaped.
+    pub pid: i32,
+    /// When it was started.
+    pub since: Instant,
+    /// The way to it, as long as it is listened to.
+    pub channel: Option<Channel>,
+    /// What it is there for.
+    pub standing: Standing,
+}
+
+/// What a process is there for.
+#[derive(Debug)]
+pub enum Standing {
+    /// It is one of the group's processes.
+    Serving {
+        /// It wants to be replaced.
+        wanted: Option<Wanted>,
+    },
+    /// It loads what the process in another slot has loaded, to take its place.
+    Successor {
+        /// That slot.
+        of: usize,
+        /// When it loses its chance.
+        by: Option<Instant>,
+    },
+    /// It was told to end, as its successor serves.
+    Retired {
+        /// When it is killed.
+        by: Option<Instant>,
+    },
+}
+
+/// A successor that is wanted.
+#[derive(Debug)]
+pub struct Wanted {
+    /// When it may be started.
+    pub due: Instant,
+    /// The process takes no requests until it is answered.
+    pub paused: bool,
+    /// Why it is to be replaced.
+    pub cause: String,
+    /// What the successor has to load.
+    pub loaded: Vec<u8>,
+    /// Grows with every successor that fails.
+    pub retry: Backoff,
+}
