@@ -7,7 +7,7 @@ use clap::Parser;
 use crate::options::{Action, Command, ServerOptions};
 use crate::quote::QuoteError;
 use crate::render;
-use crate::server::{Identity, Log, Server};
+use crate::server::{Certificate, Identity, Log, Server};
 
 fn options(words: &[&str]) -> ServerOptions {
     let command = ["wsgi-express", "start-server"];
@@ -149,6 +149,126 @@ fn logs_go_where_the_server_says() {
             "LogLevel trace1",
             "CustomLog \"/var/log/x/access_log\" ",
         ],
+    );
+}
+
+#[test]
+fn a_log_that_rotates_keeps_its_name_as_a_link() {
+    let mut server = server();
+    server.error_log = Log::Rotated {
+        program: "/usr/bin/rotatelogs".into(),
+        file: "/srv/the logs/errors".into(),
+        megabytes: 5,
+    };
+    let line =
+        "ErrorLog \"|'/usr/bin/rotatelogs' -L '/srv/the logs/errors' '/srv/the logs/errors' 5M\"";
+    assert_has(&conf(&["a"], &server), &[line]);
+}
+
+#[test]
+fn limits_of_reading_a_request_are_apaches() {
+    let usual = "RequestReadTimeout header=15-30,MinRate=500 body=0\n";
+    assert_has(&conf(&["a"], &server()), &[usual]);
+    let words = [
+        "a",
+        "--header-timeout=0",
+        "--body-timeout=20",
+        "--body-max-timeout=60",
+    ];
+    let given = "RequestReadTimeout header=0 body=20-60,MinRate=500\n";
+    assert_has(&conf(&words, &server()), &[given]);
+    assert_has(
+        &conf(&["a", "--keep-alive-timeout=0"], &server()),
+        &["KeepAlive Off\n"],
+    );
+}
+
+#[test]
+fn parts_of_apaches_workers_are_idle() {
+    let words = [
+        "a",
+        "--max-clients=100",
+        "--initial-workers=0.5",
+        "--minimum-spare-workers=0.2",
+        "--maximum-spare-workers=0.4",
+    ];
+    assert_has(
+        &conf(&words, &server()),
+        &[
+            "StartServers 1\n",
+            "MinSpareThreads 20\n",
+            "MaxSpareThreads 90\n",
+        ],
+    );
+}
+
+#[test]
+fn clients_prove_who_they_are_everywhere_or_below_some_urls() {
+    let mut server = server();
+    let tls = [
+        "a",
+        "--https-port=8443",
+        "--ssl-certificate=/c/x",
+        "--ssl-ca-certificate-file=/c/ca",
+    ];
+    server.certificate = Some(Certificate {
+        file: "/c/x.crt".into(),
+        key: "/c/x.key".into(),
+    });
+    let everywhere = conf(&tls, &server);
+    assert_has(
+        &everywhere,
+        &[
+            "Listen 8443 https\n",
+            "SSLCertificateKeyFile \"/c/x.key\"\n",
+            "SSLCACertificateFile \"/c/ca\"\nSSLVerifyClient require\n",
+        ],
+    );
+    let some = [&tls[..], &["--ssl-verify-client=/admin"]].concat();
+    let some = conf(&some, &server);
+    assert_has(
+        &some,
+        &["<Location \"/admin\">\n    SSLVerifyClient require\n"],
+    );
+    assert_eq!(some.matches("SSLVerifyClient").count(), 1, "{some}");
+}
+
+#[test]
+fn tls_alone_leaves_plain_http_out() {
+    let mut server = server();
+    server.certificate = Some(Certificate {
+        file: "/c/x.crt".into(),
+        key: "/c/x.key".into(),
+    });
+    let text = conf(
+        &["a", "--https-port=8000", "--ssl-certificate=/c/x"],
+        &server,
+    );
+    assert_has(&text, &["Listen 8000 https\n"]);
+    assert_eq!(text.matches("Listen ").count(), 1, "{text}");
+}
+
+#[test]
+fn a_paste_configuration_and_no_application_at_all() {
+    let script = render::script(&options(&["/srv/\"site\".ini", "--application-type=paste"]).app);
+    let script = script.expect("rendered").expect("a script");
+    assert_has(&script, &[r#"loadapp("config:" + "/srv/\"site\".ini")"#]);
+    let words = ["--application-type=static", "--document-root=/srv/htdocs"];
+    assert_eq!(render::script(&options(&words).app), Ok(None));
+    let text = conf(&words, &server());
+    assert!(
+        !text.contains("WSGIScriptAlias") && !text.contains("WSGIDaemonProcess"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_mod_rewrite_would_read_as_its_own_is_refused() {
+    let redirected = options(&["a", "--server-name=www.a b"]);
+    let refused = render::httpd_conf(&redirected, &server());
+    assert!(
+        matches!(refused, Err(QuoteError::NotAWord { .. })),
+        "{refused:?}"
     );
 }
 

@@ -1,5 +1,7 @@
 //! What the cases share: the two modes, and readers of what the fixture applications answer.
 
+pub mod express;
+
 use std::collections::BTreeMap;
 use std::process::Command;
 

@@ -77,12 +77,17 @@ pub fn rewriting(content: &ContentOptions) -> Result<String, QuoteError> {
         text += &found.join(" [OR]\n");
         text += "\nRewriteRule ^(/.*)$ %{DOCUMENT_ROOT}$1 [L]\n";
     }
-    if text.is_empty() {
+    if !rewrites(content) {
         return Ok(text);
     }
     Ok(format!(
         "RewriteEngine On\nRewriteOptions InheritDown\n{text}"
     ))
+}
+
+/// Whether there are rules.
+pub fn rewrites(content: &ContentOptions) -> bool {
+    content.rewrite_rules.is_some() || content.document_root.is_some()
 }
 
 /// Directories and files below URLs.

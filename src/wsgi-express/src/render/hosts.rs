@@ -3,7 +3,7 @@
 //! The main server has the application and all its settings; hosts inherit them and add only what
 //! a name or a port has of its own.
 
-use super::content::proxied;
+use super::content::{proxied, rewrites};
 use crate::layout;
 use crate::options::{ServerOptions, TlsOptions};
 use crate::quote::{QuoteError, bare, quoted, quoted_path};
@@ -96,6 +96,8 @@ fn own_lines(port: Port, options: &ServerOptions) -> Result<String, QuoteError> 
             let secure = Port { number, tls: true };
             redirect(&url(secure, name.unwrap_or("%{SERVER_NAME}")))
         }
+        // A host without a word of its own about rewriting has no rules, not even inherited ones.
+        _ if rewrites(&options.content) => Ok("RewriteEngine On\n".to_owned()),
         _ => Ok(String::new()),
     }
 }

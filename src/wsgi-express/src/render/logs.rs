@@ -22,7 +22,8 @@ pub fn target(log: &Log) -> Result<String, QuoteError> {
             megabytes,
         } => {
             let (program, file) = (single_word(program)?, single_word(file)?);
-            Ok(format!("\"|{program} {file} {megabytes}M\""))
+            // Each file's name ends in its time; the plain name is a link to the latest.
+            Ok(format!("\"|{program} -L {file} {file} {megabytes}M\""))
         }
     }
 }
