@@ -211,7 +211,10 @@ fn make_descriptors(
     planned: &plan::PlannedGroup,
     path: &Path,
 ) -> Result<(OwnedFd, OwnedFd), StartError> {
-    let owner = accounts::is_root().then(server::child_identity);
+    let owner = accounts::is_root().then(|| {
+        let (uid, gid) = server::child_identity();
+        (planned.spec.socket_uid.unwrap_or(uid), gid)
+    });
     // Left by a server that was killed and had our process id: nobody else uses this name.
     let _ = std::fs::remove_file(path);
     let listener =
@@ -257,6 +260,7 @@ fn make_embedded(
         server: server::facts(),
         server_metrics: configuration.server_metrics,
         telemetry: configuration.telemetry.record(),
+        script_owner: None,
     };
     let gateway = directory.join("_wsgi_gateway.abi3.so");
     let python_home = configuration.python_home.clone();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 use wsgi_config::daemon_options::DaemonOptions;
 use wsgi_unix::accounts::{self, Account};
-use wsgi_wire::launch::{GatewayConfig, GroupSpec, Identity, ImportScript, List};
+use wsgi_wire::launch::{GatewayConfig, GroupSpec, Identity, ImportScript, List, ScriptOwner};
 
 use super::{interpreters, settings};
 use crate::config::{Configuration, DaemonGroup};
@@ -50,7 +50,7 @@ pub enum PlanError {
     NeedsRoot {
         /// The group.
         group: String,
-        /// `user`, `group` or `supplementary-groups`.
+        /// `user`, `group`, `supplementary-groups` or `socket-user`.
         option: &'static str,
         /// The option's value.
         value: String,
@@ -250,6 +250,7 @@ fn planned(
         server: server::facts(),
         server_metrics: options.server_metrics,
         telemetry: configuration.telemetry.record(),
+        script_owner: script_owner(options)?,
     };
     let python_home = options
         .python_home
@@ -262,6 +263,7 @@ fn planned(
         python: interpreters::flags_of_group(configuration, options),
         process: settings::of_process(options, supplementary_groups(options)?),
         daemon: settings::of_daemon(options),
+        socket_uid: socket_uid(options)?,
         socket: Vec::new(),
         listener_fd: 0,
         hints_fd: 0,
@@ -328,6 +330,40 @@ fn identity(options: &DaemonOptions) -> Result<Option<Identity>, PlanError> {
         name: account.name,
         home: account.home,
     }))
+}
+
+/// Whose every script of the group must be.
+fn script_owner(options: &DaemonOptions) -> Result<Option<ScriptOwner>, PlanError> {
+    let group = text(&options.name);
+    let owner = match (&options.script_user, &options.script_group) {
+        (Some(user), _) => ScriptOwner {
+            group: false,
+            id: account(&group, user)?.uid,
+        },
+        (None, Some(name)) => ScriptOwner {
+            group: true,
+            id: group_id(&group, name)?,
+        },
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(owner))
+}
+
+/// The owner of the group's socket, if the option `socket-user` stands.
+fn socket_uid(options: &DaemonOptions) -> Result<Option<u32>, PlanError> {
+    let Some(user) = &options.socket_user else {
+        return Ok(None);
+    };
+    let group = text(&options.name);
+    let uid = account(&group, user)?.uid;
+    if !accounts::is_root() && uid != accounts::own_uid() {
+        return Err(PlanError::NeedsRoot {
+            group,
+            option: "socket-user",
+            value: text(user),
+        });
+    }
+    Ok(Some(uid))
 }
 
 /// The ids of the option `supplementary-groups`, if it stands.

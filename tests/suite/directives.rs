@@ -61,9 +61,6 @@ const OPTIONS_NOT_YET: &[&str] = &[
     "deadlock-timeout=300",
     "request-timeout=60",
     "interrupt-timeout=5",
-    "socket-user=www-data",
-    "script-user=www-data",
-    "script-group=www-data",
 ];
 
 /// Lines that are wrong, and what the sentence must name beside the directive.
@@ -116,6 +113,22 @@ const WRONG: &[(&str, &str)] = &[
         "virtual-memory-limit",
     ),
     ("WSGIDaemonProcess a stack-size=8192", "stack-size"),
+    (
+        "WSGIDaemonProcess a script-user=games script-group=games",
+        "exclude each other",
+    ),
+    (
+        "WSGIDaemonProcess a script-user=no-such-account",
+        "no-such-account",
+    ),
+    (
+        "WSGIDaemonProcess a script-group=no-such-group",
+        "no-such-group",
+    ),
+    (
+        "WSGIDaemonProcess a socket-user=no-such-account",
+        "no-such-account",
+    ),
     ("WSGIDaemonProcess a env=1A=x", "env"),
     ("WSGIDaemonProcess a env=A", "env"),
     ("WSGIDaemonProcess a env-file=relative", "env-file"),

@@ -35,6 +35,7 @@ mod mapping;
 mod memory;
 mod metrics;
 mod odd_configurations;
+mod owners;
 mod protocols;
 mod pythons;
 mod queueing;

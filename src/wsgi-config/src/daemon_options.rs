@@ -219,6 +219,13 @@ pub fn parse(args: &[u8]) -> Result<DaemonOptions, OptionError> {
         }
         apply(row, value, &mut options)?;
     }
+    if options.script_user.is_some() && options.script_group.is_some() {
+        return Err(OptionError::Exclusive {
+            directive: DIRECTIVE.to_owned(),
+            one: "script-user",
+            other: "script-group",
+        });
+    }
     Ok(options)
 }
 

@@ -61,6 +61,16 @@ pub enum OptionError {
         /// What the option takes, e.g. `a whole number of seconds`.
         expected: &'static str,
     },
+    /// Two options that exclude each other.
+    #[error("{directive}: the options '{one}' and '{other}' exclude each other")]
+    Exclusive {
+        /// The directive as the table spells it.
+        directive: String,
+        /// One option.
+        one: &'static str,
+        /// The other.
+        other: &'static str,
+    },
     /// An argument is not of the kind that the directive takes.
     #[error("{directive}: '{value}' is not {expected}")]
     Argument {

@@ -329,9 +329,12 @@ impl Script {
             let reason = error.value.text_of(python);
             // SAFETY: geteuid(2) has no arguments and cannot fail.
             let user = unsafe { libc::geteuid() };
-            let line = format!("user {user} cannot read WSGI script '{path}': {reason}");
+            let line = match is_marked(python, &error.value, b"refused") {
+                true => format!("WSGI script '{path}' is refused: {reason}"),
+                false => format!("user {user} cannot read WSGI script '{path}': {reason}"),
+            };
             python.detached(|| log::message(level::ERROR, line.as_bytes()));
-            return if is_forbidden(python, &error.value) {
+            return if is_marked(python, &error.value, b"forbidden") {
                 Failure::ScriptForbidden
             } else {
                 Failure::ScriptMissing
@@ -359,12 +362,12 @@ impl Script {
     }
 }
 
-/// Whether the system forbade to read the script: `ScriptUnreadable.forbidden` of `runtime.py`.
-fn is_forbidden(python: Python<'_>, unreadable: &Object) -> bool {
-    let forbidden = Owned::interned(python, b"forbidden")
+/// A flag of `ScriptUnreadable` of `runtime.py`.
+fn is_marked(python: Python<'_>, unreadable: &Object, name: &[u8]) -> bool {
+    let flag = Owned::interned(python, name)
         .and_then(|name| unreadable.optional_attribute(python, &name))
         .and_then(|flag| flag.map_or(Ok(false), |flag| flag.is_true(python)));
-    forbidden.unwrap_or_else(|raised| raised.discard(python, false))
+    flag.unwrap_or_else(|raised| raised.discard(python, false))
 }
 
 /// Logs that a script does not define the callable it was asked for. Called without the GIL.

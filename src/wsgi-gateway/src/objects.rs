@@ -199,8 +199,20 @@ fn settings<'p>(
         None => Owned::none(python),
     };
     set(b"telemetry_interval", interval)?;
+    set(b"script_owner", script_owner(python, config)?)?;
     set(b"python_path", paths(python, &config.python_path)?)?;
     Ok(settings)
+}
+
+/// `(is a group, id)`, or None.
+fn script_owner<'p>(python: Python<'p>, config: &GatewayConfig) -> Result<Owned<'p>, Raised> {
+    let Some(owner) = &config.script_owner else {
+        return Ok(Owned::none(python));
+    };
+    let pair = Owned::list(python)?;
+    pair.append(&*Owned::bool(python, owner.group)?)?;
+    pair.append(&*Owned::int(python, owner.id.into())?)?;
+    Ok(pair)
 }
 
 fn paths<'p>(python: Python<'p>, directories: &List<Vec<u8>>) -> Result<Owned<'p>, Raised> {

@@ -7,6 +7,7 @@ application's start waits for it.
 
 import io
 import os
+import stat
 import sys
 
 # First imported here, so that a daemon's main thread is what `threading` takes for it.
@@ -77,7 +78,55 @@ def file_segment(wrapper):
 
 
 class ScriptUnreadable(Exception):
-    """The script's file is missing or may not be read."""
+    """The script's file is missing, or may not be read or, when `refused`, not be executed."""
+
+    forbidden = False
+    refused = False
+
+
+def open_script(path):
+    """Opens the script, once it is clear that nobody but its rightful owner can have written it.
+
+    What is checked is what is read: the descriptor of the file, and that of the directory it was
+    opened in, so that nobody can put another file in its place meanwhile.
+    """
+    if SETTINGS["script_owner"] is None:
+        return io.open_code(path)
+    folder, name = os.path.split(os.path.realpath(path))
+    directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        file = open(os.open(name, flags, dir_fd=directory), "rb")
+        try:
+            check_owner(os.fstat(file.fileno()), os.fstat(directory))
+        except BaseException:
+            file.close()
+            raise
+        return file
+    finally:
+        os.close(directory)
+
+
+def check_owner(file, directory):
+    """Raises ScriptUnreadable unless the file is the owner's, and nobody else may change it or its
+    directory."""
+    is_group, wanted = SETTINGS["script_owner"]
+    kind, option = ("gid", "script-group") if is_group else ("uid", "script-user")
+    owner = file.st_gid if is_group else file.st_uid
+    others = stat.S_IWOTH if is_group else stat.S_IWOTH | stat.S_IWGRP
+    reason = None
+    if not stat.S_ISREG(file.st_mode):
+        reason = "it is no regular file"
+    elif owner != wanted:
+        reason = f"it belongs to {kind} {owner}, and {option} is {kind} {wanted}"
+    elif file.st_mode & others:
+        reason = f"{option} is set, and others may write to it"
+    elif directory.st_mode & others:
+        reason = f"{option} is set, and others may write to its directory"
+    if reason:
+        error = ScriptUnreadable(reason)
+        error.forbidden = error.refused = True
+        raise error
 
 
 def md5(data):
@@ -91,7 +140,7 @@ def md5(data):
 def load(path):
     """Executes the script at `path` in a new module, which replaces an older one; returns it."""
     try:
-        with io.open_code(path) as file:
+        with open_script(path) as file:
             modified = os.fstat(file.fileno()).st_mtime_ns // 1000
             source = file.read()
     except OSError as error:

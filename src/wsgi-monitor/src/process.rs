@@ -146,7 +146,7 @@ impl Launcher {
         DaemonConfig {
             gateway: spec.gateway.clone(),
             slot,
-            client_uid: self.client_uid,
+            client_uid: spec.socket_uid.unwrap_or(self.client_uid),
             settings: spec.daemon.clone(),
             predecessor: predecessor.map(<[u8]>::to_vec),
         }

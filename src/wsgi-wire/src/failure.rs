@@ -82,7 +82,7 @@ failures! {
     Internal = 10, 500, Ourselves;
     /// The application was interrupted because it had taken too long.
     Interrupted = 11, 504, Application;
-    /// The process may not read the script file.
+    /// The process may not read the script file, or the file is not its rightful owner's.
     ScriptForbidden = 12, 403, Application;
     /// The process may make no more interpreters for names made from requests.
     TooManyGroups = 13, 503, Daemon;

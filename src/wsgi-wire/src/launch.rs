@@ -100,6 +100,16 @@ record! {
 }
 
 record! {
+    /// Whose every script of a group must be: the options `script-user` and `script-group`.
+    ScriptOwner {
+        /// The id is a group's, not a user's.
+        group: bool,
+        /// Its id.
+        id: u32,
+    }
+}
+
+record! {
     /// What the gateway needs to know in either mode.
     GatewayConfig {
         /// The process group's name; empty when embedded.
@@ -138,6 +148,8 @@ record! {
         server_metrics: bool,
         /// Where the process reports to.
         telemetry: Option<Telemetry>,
+        /// Whose every script must be; `None`: anybody's.
+        script_owner: Option<ScriptOwner>,
     }
 }
 
@@ -200,7 +212,7 @@ record! {
         gateway: GatewayConfig,
         /// This process's row in the hint page.
         slot: u32,
-        /// The uid that may connect besides root: Apache's.
+        /// The uid that may connect besides root: the owner of the group's socket.
         client_uid: u32,
         /// What its group's options say.
         settings: DaemonSettings,
@@ -273,6 +285,8 @@ record! {
         process: ProcessSettings,
         /// What its daemons are told.
         daemon: DaemonSettings,
+        /// The option `socket-user`: the uid that owns the socket, if it is not Apache's.
+        socket_uid: Option<u32>,
         /// The socket's path, which the monitor removes when it ends.
         socket: Vec<u8>,
         /// The listening socket's descriptor number in the monitor.
@@ -387,6 +401,10 @@ mod tests {
                 slow: Duration::from_secs(2),
                 user_agents: true,
             }),
+            script_owner: Some(ScriptOwner {
+                group: true,
+                id: 50,
+            }),
         }
     }
 
@@ -427,6 +445,7 @@ mod tests {
                     },
                     ..DaemonSettings::default()
                 },
+                socket_uid: Some(1000),
                 socket: b"/run/wsgi.sock".to_vec(),
                 listener_fd: 6,
                 hints_fd: 7,

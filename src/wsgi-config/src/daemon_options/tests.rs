@@ -32,8 +32,12 @@ fn every_supported_option_reaches_its_field() {
            maximum-requests=1000+200 restart-interval=3600 recycle-memory=512M eviction-timeout=7
            supplementary-groups=audio,#7 stack-size=1M cpu-time-limit=8 cpu-priority=-5
            memory-limit=1G virtual-memory-limit=2G env=A=b=c env='B=d e' env-file=/srv/a
-           env-file=/srv/b"#,
+           env-file=/srv/b socket-user=#5 script-group=#6"#,
     );
+    assert_eq!(group.socket_user.as_deref(), Some(&b"#5"[..]));
+    assert_eq!(group.script_group.as_deref(), Some(&b"#6"[..]));
+    let user = options("app script-user=www").script_user;
+    assert_eq!(user.as_deref(), Some(&b"www"[..]));
     let names = group.supplementary_groups.clone().expect("stated");
     assert_eq!(names, [b"audio".to_vec(), b"#7".to_vec()]);
     assert_eq!(group.stack_size, Some(1 << 20));
