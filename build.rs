@@ -36,7 +36,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_get_server_revision",
     "ap_get_useragent_host",
     "ap_hook_(check_access|check_config|child_init|handler|post_config|translate_name)",
-    "ap_internal_redirect",
+    "ap_internal_redirect_handler",
     "ap_map_http_request_error",
     "ap_mpm_query",
     "ap_pass_brigade",
@@ -59,6 +59,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_brigade_(cleanup|create|destroy)",
     "apr_bucket_(eos|file|flush|heap|transient)_create",
     "apr_bucket_file_enable_mmap",
+    "apr_date_parse_http",
     "apr_generate_random_bytes",
     "apr_hash_get",
     "apr_md5_encode",
@@ -68,9 +69,11 @@ const FUNCTIONS: &[&str] = &[
     "apr_pool_userdata_(get|set)",
     "apr_proc_other_child_(register|unregister)",
     "apr_pstrmemdup",
+    "apr_rfc822_date",
     "apr_socket_timeout_(get|set)",
     "apr_strerror",
     "apr_table_(addn|get|setn|unset)",
+    "apr_time_now",
 ];
 const TYPES: &[&str] = &[
     "module",

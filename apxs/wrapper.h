@@ -16,6 +16,7 @@
 #include <unixd.h>
 #include <util_filter.h>
 #include <apr_buckets.h>
+#include <apr_date.h>
 #include <apr_general.h>
 #include <apr_hash.h>
 #include <apr_md5.h>
@@ -25,4 +26,5 @@
 #include <apr_strings.h>
 #include <apr_tables.h>
 #include <apr_thread_proc.h>
+#include <apr_time.h>
 #include "shim.h"

@@ -11,6 +11,7 @@ use wsgi_wire::response::ResponseHead;
 
 use crate::httpd::brigade::Brigade;
 use crate::httpd::client;
+use crate::httpd::date;
 use crate::httpd::log::{self, AprError, Level};
 use crate::httpd::pool::PoolStr;
 use crate::httpd::request::Request;
@@ -143,6 +144,10 @@ impl<'r> Response<'r> {
             // httpd replaces the headers of a 401 by these when it writes its own page.
             let table = self.request.err_headers_out();
             table.add(pool.string(name), pool.string(value));
+        } else if name.eq_ignore_ascii_case(b"Last-Modified") {
+            // A server must not date what it sends into the future (RFC 9110 §8.8.2.1).
+            let present = date::present_instead_of(pool.string(value));
+            self.add_header(name, present.as_ref().map_or(value, |date| date));
         } else if name.eq_ignore_ascii_case(b"Transfer-Encoding") {
             // Framing is httpd's (PEP 3333, "Other HTTP Features").
         } else {

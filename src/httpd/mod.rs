@@ -6,6 +6,7 @@
 pub mod boundary;
 pub mod brigade;
 pub mod client;
+pub mod date;
 pub mod expression;
 pub mod hook;
 pub mod log;

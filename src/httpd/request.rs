@@ -285,8 +285,9 @@ impl<'r> Request<'r> {
         self.discard_body();
         self.headers_in().remove(c"Content-Length");
         self.headers_in().remove(c"Transfer-Encoding");
+        // The application's Content-Type holds for a file whose name tells none.
         // SAFETY: request and location are alive.
-        unsafe { ffi::ap_internal_redirect(location.as_ptr(), self.raw) }
+        unsafe { ffi::ap_internal_redirect_handler(location.as_ptr(), self.raw) }
     }
 
     /// The response, whose headers were sent, cannot become whole: the connection is closed after

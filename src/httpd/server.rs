@@ -139,7 +139,10 @@ pub fn facts() -> ServerFacts {
         // SAFETY: each is null or a terminated string that lives as long as the configuration.
         unsafe { c_bytes(text) }.unwrap_or_default().to_vec()
     };
+    let (children, threads) = children();
     ServerFacts {
+        children,
+        threads,
         description: bytes(description),
         build_date: bytes(built),
         mpm_name: bytes(mpm),

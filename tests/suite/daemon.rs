@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use wsgi_tests::apache::{apache, only_ours};
 use wsgi_tests::load::Load;
 use wsgi_tests::process::Process;
-use wsgi_tests::{Mode, Mpm, Request, Server, wait};
+use wsgi_tests::{Mode, Mpm, Request, Server, validation, wait};
 
 use crate::support::{facts_of, serving};
 
@@ -259,7 +259,9 @@ fn killed_daemons_lose_only_requests_that_had_started() {
     let started = fs::read(server.state("started")).expect("requests ran");
     let mut unmarked = Vec::new();
     for failed in &report.failed {
-        assert_eq!(failed.status, Some(502), "{failed:?}");
+        // A validator makes an iterator of the response, whose first piece may be on its way.
+        let begun = validation::wanted() && failed.why == "cut short";
+        assert!(failed.status == Some(502) || begun, "{failed:?}");
         if started[failed.id as usize] == 0 {
             unmarked.push(failed);
         }

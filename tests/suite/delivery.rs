@@ -121,6 +121,26 @@ in_both_modes! {
         }
     }
 
+    fn a_response_is_not_dated_into_the_future(mode) {
+        if mode == Mode::Embedded && only_ours("there a date is checked in daemon mode only") {
+            return;
+        }
+        let server = serving(mode, "said").start();
+        let modified = |date: &str| {
+            let text = format!("('200 OK', [('Last-Modified', '{date}')], [b'x'])");
+            let response = server.get(&format!("/?{}", encoded(&text)));
+            (
+                response.header("Last-Modified").map(str::to_owned),
+                response.header("Date").map(str::to_owned),
+            )
+        };
+        let (modified_at, sent_at) = modified("Wed, 01 Jan 2098 00:00:00 GMT");
+        let year = |date: Option<String>| date.and_then(|date| date.get(12..16).map(str::to_owned));
+        assert_eq!(year(modified_at), year(sent_at));
+        let past = "Sat, 01 Jan 2022 00:00:00 GMT";
+        assert_eq!(modified(past).0.as_deref(), Some(past));
+    }
+
     fn a_304_carries_its_headers_and_no_body(mode) {
         let server = serving(mode, "said").start();
         let mut connection = server.connect();

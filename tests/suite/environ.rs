@@ -31,6 +31,17 @@ fn is_of(environ: &Environ, key: &str, kind: &str) {
 }
 
 in_both_modes! {
+    fn the_module_apache_tells_of_apaches_own_processes(mode) {
+        let script = "import apache\ndef application(environ, start_response):\n    \
+                      start_response('200 OK', [])\n    \
+                      return [f'{apache.maximum_processes}|{apache.threads_per_process}'.encode()]\n";
+        let server = Server::builder(mode)
+            .file("apps/tells.wsgi", script)
+            .directive("WSGIScriptAlias / @ROOT@/apps/tells.wsgi")
+            .start();
+        assert_eq!(server.text("/"), "1|16");
+    }
+
     fn the_request_line_becomes_cgi_variables(mode) {
         let server = serving(mode, "environ").app("/mount", "environ").start();
         // The first alias that matches wins, and "/" matches all: the mount is never reached.

@@ -40,6 +40,23 @@ fn a_static_file_answers_with_its_own_headers() {
 }
 
 #[test]
+fn a_file_without_a_known_type_has_the_applications() {
+    let script = "def application(environ, start_response):\n    start_response('200 OK', \
+                  [('Content-Type', 'application/pdf'), ('Location', environ['QUERY_STRING'])])\n    \
+                  return [b'']\n";
+    let server = Server::builder(Mode::Daemon)
+        .file("apps/typed.wsgi", script)
+        .directive("WSGIScriptAlias /app @ROOT@/apps/typed.wsgi\nAddType text/css .css")
+        .file("htdocs/stored", "of no type")
+        .file("htdocs/page.css", "of a type")
+        .start();
+    for (target, kind) in [("/stored", "application/pdf"), ("/page.css", "text/css")] {
+        let response = server.get(&format!("/app?{target}"));
+        assert_eq!(response.header("Content-Type"), Some(kind), "{target}");
+    }
+}
+
+#[test]
 fn another_script_answers_and_sees_the_query_of_the_location() {
     let server = start(Mode::Daemon);
     let response = server.get("/app?/other/below?a=1&b=2");

@@ -187,6 +187,14 @@ fn settings<'p>(
     let server = &config.server;
     set(b"description", Owned::latin1(python, &server.description)?)?;
     set(b"build_date", Owned::latin1(python, &server.build_date)?)?;
+    set(
+        b"apache_processes",
+        Owned::int(python, server.children.into())?,
+    )?;
+    set(
+        b"apache_threads",
+        Owned::int(python, server.threads.into())?,
+    )?;
     set(b"mpm_name", Owned::latin1(python, &server.mpm_name)?)?;
     set(b"directory", Owned::path(python, &library_directory())?)?;
     let home = match &config.home {

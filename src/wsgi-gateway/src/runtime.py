@@ -321,8 +321,8 @@ def make_modules():
     sys.modules["mod_wsgi"] = module
     apache = types.ModuleType("apache", "The server in front of the application.")
     apache.version = SETTINGS["apache_version"]
-    apache.maximum_processes = SETTINGS["processes"]
-    apache.threads_per_process = SETTINGS["threads"]
+    apache.maximum_processes = SETTINGS["apache_processes"]
+    apache.threads_per_process = SETTINGS["apache_threads"]
     for name in ("description", "build_date", "mpm_name"):
         setattr(apache, name, SETTINGS[name])
     sys.modules.setdefault("apache", apache)

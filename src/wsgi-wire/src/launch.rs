@@ -82,6 +82,10 @@ record! {
         mpm_name: Vec<u8>,
         /// The process id of its parent.
         pid: u32,
+        /// How many children it has at most.
+        children: u32,
+        /// How many requests each of them runs at once.
+        threads: u32,
     }
 }
 
@@ -393,6 +397,8 @@ mod tests {
                 build_date: b"2026-01-01T00:00:00".to_vec(),
                 mpm_name: b"event".to_vec(),
                 pid: 4711,
+                children: 16,
+                threads: 25,
             },
             server_metrics: true,
             telemetry: Some(Telemetry {

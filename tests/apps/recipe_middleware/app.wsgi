@@ -39,7 +39,7 @@ class Logging:
 
 
 def application(environ, start_response):
-    body = environ["wsgi.input"].read()
+    body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
     write = start_response("200 OK", [("Content-Type", "text/plain")])
     write(b"written, ")
     return [b"then ", body]
