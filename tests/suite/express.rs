@@ -1,11 +1,12 @@
 //! `wsgi-express`: a server from one command.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use wsgi_tests::apache::only_ours;
-use wsgi_tests::{Request, process, server, wait};
+use wsgi_tests::{Request, curl, process, server, wait};
 
 use crate::support::express::{Site, express};
 
@@ -387,4 +388,149 @@ fn options_that_cannot_be_met_are_named() {
         "{said}"
     );
     assert!(!Path::new("/no").exists());
+}
+
+#[test]
+fn every_option_makes_a_configuration_that_apache_takes() {
+    if only_ours(WHY) {
+        return;
+    }
+    let site = Site::new();
+    let script = site.file(
+        "handler.py",
+        "def handle_request(environ, start_response):\n    pass\n",
+    );
+    let types = site.file("mime.types", "text/plain txt\n");
+    let documents = site.path("htdocs").display().to_string();
+    site.file("htdocs/page.txt", "a page");
+    let telemetry = format!("unix:{}", site.path("telemetry.sock").display());
+    let pid_file = site.path("the.pid").display().to_string();
+    let sockets = site.path("sockets").display().to_string();
+    let of_the_application = [
+        "--application-group=shop",
+        "--process-group=shop",
+        "--python-warnings=ignore",
+        "--orphan-interpreter",
+        "--free-threading",
+        "--locale=C.UTF-8",
+        "--chunked-request",
+        "--map-head-to-get=On",
+        "--enable-sendfile",
+        "--disable-reloading",
+        "--reload-on-changes",
+        "--processes=2",
+        "--threads=3",
+        "--umask=027",
+        "--daemon-backlog=50",
+        "--python-eggs=/tmp",
+        "--switch-interval=0.01",
+        "--lang=C.UTF-8",
+    ];
+    let of_apache = [
+        "--http2",
+        "--server-backlog=20",
+        "--initial-workers=0.5",
+        "--limit-request-body=0",
+        "--document-root",
+        &documents,
+        "--directory-listing",
+        "--allow-override=AuthConfig",
+        "--allow-override=FileInfo",
+        "--with-cgi",
+        "--add-handler",
+        ".py",
+        &script,
+        "--error-override",
+        "--ignore-activity=/idle",
+        "--mime-types",
+        &types,
+        "--pid-file",
+        &pid_file,
+        "--socket-prefix",
+        &sockets,
+        "--access-log",
+        "--access-log-format=common",
+        "--error-log-format=%M",
+    ];
+    let observed = [
+        "--server-metrics",
+        "--telemetry-service",
+        &telemetry,
+        "--telemetry-interval=2",
+        "--telemetry-options=+CaptureUserAgent",
+        "--slow-requests=3",
+        "--auth-user-script",
+        &script,
+        "--auth-type=digest",
+        "--host-access-script",
+        &script,
+        "--proxy-timeout=5",
+        "--proxy-mount-point",
+        "/other",
+        "http://127.0.0.1:1/",
+    ];
+    let embedded = ["--embedded-mode", "--server-metrics", "--python-path=/tmp"];
+    let prefork = [
+        "--server-mpm=prefork",
+        "--with-cgi",
+        "--document-root",
+        &documents,
+    ];
+    let cases: [&[&str]; 5] = [
+        &of_the_application,
+        &of_apache,
+        &observed,
+        &embedded,
+        &prefork,
+    ];
+    for options in cases {
+        let output = site.set_up(options);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{options:?}: {said}");
+        assert!(
+            site.control(&["configtest"]).contains("Syntax OK"),
+            "{options:?}"
+        );
+    }
+}
+
+#[test]
+fn extensions_of_files_have_handlers_and_listings() {
+    if only_ours(WHY) {
+        return;
+    }
+    let site = Site::new();
+    site.file("htdocs/page.shout", "a page");
+    let cgi = site.file(
+        "htdocs/run.cgi",
+        "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\nran'\n",
+    );
+    fs::set_permissions(&cgi, fs::Permissions::from_mode(0o755)).expect("our own file");
+    let script = site.file(
+        "shout.py",
+        "def handle_request(environ, start_response):\n    with \
+         open(environ['SCRIPT_FILENAME']) as page:\n        text = page.read().upper()\n    \
+         start_response('200 OK', [('Content-Type', 'text/plain')])\n    return [text.encode()]\n",
+    );
+    let documents = site.path("htdocs").display().to_string();
+    site.start(&[
+        "--document-root",
+        &documents,
+        "--directory-listing",
+        "--with-cgi",
+        "--add-handler",
+        ".shout",
+        &script,
+        "--mount-point=/app",
+        "--http2",
+    ]);
+    assert_eq!(site.text("/page.shout"), "A PAGE");
+    assert_eq!(site.text("/run.cgi"), "ran");
+    assert!(site.text("/").contains("page.shout"));
+    let url = format!("http://127.0.0.1:{}/app", site.port);
+    let answer = curl::fetch(&url, &["--http2-prior-knowledge"]);
+    assert_eq!(
+        (answer.version.as_str(), answer.body.as_slice()),
+        ("2", &b"Hello World!"[..])
+    );
 }
