@@ -63,7 +63,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_generate_random_bytes",
     "apr_hash_get",
     "apr_md5_encode",
-    "apr_os_file_put",
+    "apr_os_file_(get|put)",
     "apr_palloc",
     "apr_pool_cleanup_(kill|null|register)",
     "apr_pool_userdata_(get|set)",

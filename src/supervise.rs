@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use wsgi_unix::{accounts, hints, socket};
-use wsgi_wire::launch::{GatewayConfig, List, MonitorConfig, hint_rows};
+use wsgi_wire::launch::{GatewayConfig, GroupSpec, List, MonitorConfig, hint_rows};
 
 use crate::config::Configuration;
 use crate::daemon::{Group, GroupParts};
@@ -100,13 +100,7 @@ pub fn start(pool: Pool<'static>, server: Server<'static>) -> Result<(), StartEr
     if groups.is_empty() {
         return Ok(());
     }
-    let mut specs = Vec::new();
-    let mut descriptors = Vec::new();
-    for group in groups {
-        specs.push(group.planned.spec);
-        descriptors.push(group.listener);
-        descriptors.push(group.hints);
-    }
+    let (specs, descriptors) = hand_over(groups)?;
     let config = MonitorConfig {
         generation,
         log_level: server.log_level(),
@@ -117,6 +111,32 @@ pub fn start(pool: Pool<'static>, server: Server<'static>) -> Result<(), StartEr
     };
     let program = directory.join("wsgi-monitor");
     monitor::start(pool, server, program, &config, descriptors).map_err(StartError::Monitor)
+}
+
+/// What the monitor is told of the groups, and the descriptors that it is given in their order.
+fn hand_over(groups: Vec<Made>) -> Result<(Vec<GroupSpec>, Vec<OwnedFd>), StartError> {
+    let mut numbers = monitor::first_log_descriptor(groups.len())..;
+    let (mut specs, mut descriptors, mut logs) = (Vec::new(), Vec::new(), Vec::new());
+    for mut group in groups {
+        let server = group.planned.servers.first();
+        let log = server.map(|server| server.own_error_log()).transpose();
+        let log = log
+            .map(Option::flatten)
+            .map_err(|source| StartError::System {
+                what: "a descriptor of the virtual host's log",
+                group: group.planned.display_name(),
+                source,
+            })?;
+        if let Some(log) = log {
+            group.planned.spec.error_log_fd = numbers.next();
+            logs.push(log);
+        }
+        specs.push(group.planned.spec);
+        descriptors.push(group.listener);
+        descriptors.push(group.hints);
+    }
+    descriptors.append(&mut logs);
+    Ok((specs, descriptors))
 }
 
 /// Whom Apache's children run as.

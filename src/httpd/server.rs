@@ -1,7 +1,9 @@
 //! A server: the main one or a virtual host, and what the whole of httpd is doing.
 
 use std::ffi::{c_int, c_void};
+use std::io;
 use std::marker::PhantomData;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use wsgi_wire::launch::ServerFacts;
@@ -75,6 +77,25 @@ impl<'s> Server<'s> {
         // SAFETY: the server is alive; the index is this module's.
         let level = unsafe { ffi::ap_get_server_module_loglevel(self.raw, crate::module_index()) };
         u8::try_from(level).unwrap_or(4)
+    }
+
+    /// A descriptor of its ErrorLog, file or pipe; `None` when that is neither, or is the main
+    /// server's, which every process has as its standard error.
+    pub fn own_error_log(self) -> io::Result<Option<OwnedFd>> {
+        let log = field!(self.raw, error_log);
+        let of_main = Server::main().map(|main| field!(main.raw, error_log));
+        if log.is_null() || of_main == Some(log) {
+            return Ok(None);
+        }
+        let mut number: ffi::apr_os_file_t = -1;
+        // SAFETY: httpd has opened the log, and room for its descriptor.
+        let status = unsafe { ffi::apr_os_file_get(&raw mut number, log) };
+        if status != 0 {
+            return Err(io::Error::from_raw_os_error(status));
+        }
+        // SAFETY: httpd keeps the log open for as long as its configuration lives.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+        descriptor.try_clone_to_owned().map(Some)
     }
 
     /// The pool of the process, which survives restarts and module unloading.

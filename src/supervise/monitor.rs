@@ -109,6 +109,12 @@ pub fn first_group_descriptor(index: usize) -> u32 {
     monitor_fd::GROUPS as u32 + 2 * index as u32
 }
 
+/// The descriptor number of the first of the virtual hosts' logs, which follow those of so many
+/// groups.
+pub fn first_log_descriptor(groups: usize) -> u32 {
+    first_group_descriptor(groups)
+}
+
 /// The running configuration's monitor.
 struct Supervisor {
     server: Server<'static>,
@@ -124,7 +130,7 @@ struct Supervisor {
 
 /// What the parent alone holds.
 struct ParentEnds {
-    /// Group by group the listener and the hint page.
+    /// Group by group the listener and the hint page, then the logs of virtual hosts.
     groups: Vec<OwnedFd>,
     lifeline: (OwnedFd, OwnedFd),
     children: OwnedFd,

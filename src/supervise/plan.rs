@@ -267,6 +267,7 @@ fn planned(
         socket: Vec::new(),
         listener_fd: 0,
         hints_fd: 0,
+        error_log_fd: None,
     };
     Ok(PlannedGroup {
         options: options.clone(),

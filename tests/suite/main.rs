@@ -11,6 +11,7 @@ mod cloned_groups;
 mod configurations;
 mod copies;
 mod daemon;
+mod deaths;
 mod delivery;
 mod directives;
 mod early_hints;

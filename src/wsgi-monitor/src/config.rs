@@ -58,6 +58,13 @@ pub enum ConfigError {
         #[source]
         source: Option<io::Error>,
     },
+    /// The descriptor named as a group's error log is not there.
+    #[error("process group {group:?}: its error log cannot be taken over")]
+    Log {
+        group: String,
+        #[source]
+        source: io::Error,
+    },
     /// The descriptor named as a group's hint page is none, or has too few slots.
     #[error("process group {group:?}: descriptor {number} is no hint page of {slots} slots")]
     Hints {
@@ -87,6 +94,8 @@ pub struct GroupDescriptors {
     pub listener: OwnedFd,
     /// The page on which daemons show how busy they are.
     pub hints: OwnedFd,
+    /// The group's own error log; `None`: the server's.
+    pub error_log: Option<OwnedFd>,
     /// The same page, to clear the row of a process that has ended; never read here.
     pub page: HintPage,
 }
@@ -170,6 +179,11 @@ fn take_group(spec: &GroupSpec) -> Result<GroupDescriptors, ConfigError> {
         slots,
         source,
     };
+    let error_log = spec.error_log_fd.map(take_number).transpose();
+    let error_log = error_log.map_err(|source| ConfigError::Log {
+        group: name_of(spec),
+        source,
+    })?;
     let listener = take_number(spec.listener_fd).map_err(|error| listener_error(Some(error)))?;
     let hints = take_number(spec.hints_fd).map_err(|error| hints_error(Some(error)))?;
     match socket::is_listener(listener.as_fd()) {
@@ -180,6 +194,7 @@ fn take_group(spec: &GroupSpec) -> Result<GroupDescriptors, ConfigError> {
         Ok(page) if page.slots() >= slots => Ok(GroupDescriptors {
             listener,
             hints,
+            error_log,
             page,
         }),
         other => Err(hints_error(other.err())),

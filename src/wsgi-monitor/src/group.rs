@@ -77,10 +77,13 @@ impl Group {
         &self.spec.socket
     }
 
-    /// Writes a line about the group.
+    /// Writes a line about the group, where its virtual host's administrator looks.
     pub(crate) fn log(&self, level: Level, text: &str) {
-        let name = &self.name;
-        log::line(level, format_args!("process group '{name}': {text}"));
+        let text = format!("process group '{}': {text}", self.name);
+        match &self.descriptors.error_log {
+            Some(log) => log::line_to(log.as_fd(), level, &text),
+            None => log::line(level, format_args!("{text}")),
+        }
     }
 
     /// Does all that is due while the group serves.

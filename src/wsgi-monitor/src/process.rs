@@ -174,16 +174,20 @@ impl Launcher {
         [config, channel]: [BorrowedFd<'a>; 2],
         environment: &[Variable],
     ) -> Command<'a> {
+        let log = shared.error_log.as_ref().unwrap_or(&self.error_log).as_fd();
         let mut command = Command::new(program);
         add_flags(&mut command, &spec.python);
         command
+            // A fatal signal is to leave Python's stack in the log.
+            .argument("-X")
+            .argument("faulthandler")
             .argument("-c")
             .argument(BOOTSTRAP)
             .argument(self.gateway.clone())
             .argument(vec![b' '; TITLE_ROOM])
             .descriptor(self.nothing.as_fd(), 0)
-            .descriptor(self.error_log.as_fd(), 1)
-            .descriptor(self.error_log.as_fd(), 2)
+            .descriptor(log, 1)
+            .descriptor(log, 2)
             .descriptor(config, daemon_fd::CONFIG)
             .descriptor(shared.listener.as_fd(), daemon_fd::LISTENER)
             .descriptor(shared.hints.as_fd(), daemon_fd::HINTS)

@@ -4,7 +4,9 @@
 //! write(2), so lines of several processes never mix. Not for use between fork and exec.
 
 use std::fmt::Arguments;
+use std::fs::File;
 use std::io::Write;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::{clock, process};
@@ -101,6 +103,17 @@ pub fn line(level: Level, text: Arguments<'_>) {
     }
 }
 
+/// As [`line`], into another log than the server's.
+pub fn line_to(log: BorrowedFd<'_>, level: Level, text: &str) {
+    if enabled(level) {
+        let text = format_all(level, &[text.as_bytes()]);
+        // The caller's descriptor stays its own; what cannot be written has nowhere to go.
+        if let Ok(log) = log.try_clone_to_owned() {
+            let _ = File::from(log).write_all(&text);
+        }
+    }
+}
+
 /// As [`line`], for text in no particular encoding: each of its lines becomes one, and no other
 /// process's or thread's comes between them.
 pub fn lines(level: Level, text: &[u8]) {
@@ -114,11 +127,14 @@ pub fn lines(level: Level, text: &[u8]) {
 
 /// A log that cannot be written has nowhere to say so: the result is dropped.
 fn write(level: Level, lines: &[&[u8]]) {
+    let _ = std::io::stderr().write_all(&format_all(level, lines));
+}
+
+fn format_all(level: Level, lines: &[&[u8]]) -> Vec<u8> {
     let (pid, tid) = (process::own_pid(), process::own_tid());
     let stamp = clock::log_stamp();
     let format = |line: &&[u8]| format_line(&stamp, level, pid, tid, line);
-    let text: Vec<u8> = lines.iter().flat_map(format).collect();
-    let _ = std::io::stderr().write_all(&text);
+    lines.iter().flat_map(format).collect()
 }
 
 fn format_line(stamp: &str, level: Level, pid: i32, tid: i32, text: &[u8]) -> Vec<u8> {

@@ -297,6 +297,8 @@ record! {
         listener_fd: u32,
         /// The hint page's descriptor number in the monitor.
         hints_fd: u32,
+        /// The descriptor number in the monitor of the group's own error log; `None`: the server's.
+        error_log_fd: Option<u32>,
     }
 }
 
@@ -455,6 +457,7 @@ mod tests {
                 socket: b"/run/wsgi.sock".to_vec(),
                 listener_fd: 6,
                 hints_fd: 7,
+                error_log_fd: Some(8),
             }]),
         };
         assert_eq!(MonitorConfig::from_bytes(&config.to_bytes()), Ok(config));
