@@ -93,6 +93,38 @@ fn apachectl_controls_the_server_with_the_environment_of_envvars() {
 }
 
 #[test]
+fn an_application_may_be_a_module() {
+    if only_ours(WHY) {
+        return;
+    }
+    let site = Site::new();
+    site.file("code/shop.py", include_str!("../apps/hello/app.wsgi"));
+    let directory = format!("--working-directory={}", site.path("code").display());
+    let module = ["shop", "--application-type=module", &directory];
+    site.run(&site.set_up_for(&module));
+    assert_eq!(site.text("/"), "Hello World!");
+}
+
+#[test]
+fn without_an_application_files_are_served_and_no_daemon_runs() {
+    if only_ours(WHY) {
+        return;
+    }
+    let site = Site::new();
+    site.file("htdocs/page.txt", "a page");
+    let documents = format!("--document-root={}", site.path("htdocs").display());
+    site.run(&site.set_up_for(&["--application-type=static", &documents]));
+    assert_eq!(site.text("/page.txt"), "a page");
+    assert_eq!(site.get("/nothing").status(), 404);
+    let running = process::of_server(0, &site.root());
+    assert!(!running.is_empty());
+    assert!(
+        !running.iter().any(process::Process::is_python),
+        "{running:?}"
+    );
+}
+
+#[test]
 fn included_files_map_urls_before_the_application() {
     if only_ours(WHY) {
         return;

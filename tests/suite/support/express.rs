@@ -86,14 +86,19 @@ impl Site {
         self.path("root")
     }
 
-    /// Writes the server root, or says why not.
+    /// Writes the server root of the script `app.wsgi`, or says why not.
     pub fn set_up(&self, options: &[&str]) -> Output {
+        let script = self.path("app.wsgi").display().to_string();
+        self.set_up_for(&[&[script.as_str()], options].concat())
+    }
+
+    /// Writes the server root of whatever these arguments name, or says why not.
+    pub fn set_up_for(&self, arguments: &[&str]) -> Output {
         let mut command = express();
         command.args(["setup-server", "--host", "127.0.0.1", "--port"]);
         command.arg(self.port.to_string());
         command.arg("--server-root").arg(self.root());
-        command.arg(self.path("app.wsgi")).args(options);
-        command.output().expect("it is staged")
+        command.args(arguments).output().expect("it is staged")
     }
 
     /// Runs apachectl, which must succeed.
@@ -115,9 +120,14 @@ impl Site {
     /// Writes the server root and starts the server.
     #[track_caller]
     pub fn start(&self, options: &[&str]) {
-        let output = self.set_up(options);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
+        self.run(&self.set_up(options));
+    }
+
+    /// Starts the server whose root was written.
+    #[track_caller]
+    pub fn run(&self, written: &Output) {
+        let said = String::from_utf8_lossy(&written.stderr);
+        assert!(written.status.success(), "{said}");
         self.control(&["start"]);
         let address = self.address();
         wait::until_true("it listens", || server::listens(address));
