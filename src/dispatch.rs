@@ -113,6 +113,10 @@ impl RequestError {
                     log::request(request, Level::Debug, self);
                 }
             }
+            // Whoever can reach the server can cause these, and nobody can mend them.
+            RequestError::TransferEncoding(_)
+            | RequestError::ContentLength(_)
+            | RequestError::BodyTooLarge { .. } => log::request(request, Level::Info, self),
             _ => log::request(request, Level::Error, self),
         }
     }
@@ -286,6 +290,11 @@ fn declared_body(request: Request<'_>, config: &DirectoryConfig) -> Result<Decla
         }
         if !config.chunked_request.or(false) {
             return Err(RequestError::Chunked);
+        }
+        if request.protocol() == Some(b"HTTP/1.0") {
+            // Whoever speaks that version does not know of chunks, and may have passed on as the
+            // next request what belongs to this one (RFC 9112 §6.1).
+            request.announce_close();
         }
         return Ok(Declared::Unknown);
     }

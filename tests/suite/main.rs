@@ -9,6 +9,7 @@ mod support;
 mod body;
 mod cloned_groups;
 mod configurations;
+mod connections;
 mod copies;
 mod daemon;
 mod deaths;
