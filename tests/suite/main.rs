@@ -31,6 +31,7 @@ mod hostile_daemon;
 mod identity;
 mod inactivity;
 mod interpreters;
+mod isolation;
 mod malformed;
 mod many_groups;
 mod mapping;
