@@ -5,6 +5,7 @@
 //! in children. No thread is started in the parent, and nothing of a virtual environment is opened.
 //!
 //! * [`plan`] turns the configuration into process groups and refuses what cannot work.
+//! * [`probe`] asks the interpreters under `configtest` whether they can run daemons.
 //! * [`settings`] says what a group's options mean for its processes.
 //! * [`monitor`] starts a monitor, starts it again when it dies and retires it with its generation.
 //! * [`interpreters`] says what holds for which interpreter.
@@ -14,6 +15,7 @@ mod installation;
 mod interpreters;
 mod monitor;
 pub mod plan;
+mod probe;
 mod settings;
 
 use std::ffi::OsString;

@@ -181,6 +181,13 @@ pub fn is_trial_run() -> bool {
     state == ffi::AP_SQ_MS_CREATE_PRE_CONFIG || mode != ffi::AP_SQ_RM_NORMAL
 }
 
+/// Whether httpd only checks its configuration.
+pub fn is_configtest() -> bool {
+    // SAFETY: a pure query.
+    let mode = unsafe { ffi::ap_state_query(ffi::AP_SQ_RUN_MODE) };
+    mode == ffi::AP_SQ_RM_CONFIG_TEST
+}
+
 /// Whether what the configuration deserves to be told is to be told now: under `configtest`, or in
 /// the second of the two passes of a start.
 pub fn is_telling_pass() -> bool {

@@ -1,7 +1,8 @@
 //! From the configuration to process groups: who they run as, what they load, and whether that
 //! can work at all.
 //!
-//! Runs in the parent, also under `configtest`: it looks up accounts and changes nothing.
+//! Runs in the parent, also under `configtest`: it looks up accounts, has interpreters tell their
+//! version, and changes nothing.
 
 use std::time::Duration;
 
@@ -10,8 +11,10 @@ use wsgi_config::daemon_options::DaemonOptions;
 use wsgi_unix::accounts::{self, Account};
 use wsgi_wire::launch::{GatewayConfig, GroupSpec, Identity, ImportScript, List, ScriptOwner};
 
+use super::probe::{self, Unfit};
 use super::{interpreters, settings};
 use crate::config::{Configuration, DaemonGroup};
+use crate::httpd::log::{self, Level};
 use crate::httpd::pool::Pool;
 use crate::httpd::server::{self, Server};
 
@@ -54,6 +57,14 @@ pub enum PlanError {
         option: &'static str,
         /// The option's value.
         value: String,
+    },
+    /// `python-home` names no Python that can run daemons.
+    #[error("WSGIDaemonProcess {group}: {unfit}")]
+    PythonHome {
+        /// The group.
+        group: String,
+        /// What is wrong.
+        unfit: Unfit,
     },
     /// The accounts cannot be read.
     #[error("WSGIDaemonProcess {group}: the accounts cannot be read: {source}")]
@@ -140,7 +151,17 @@ pub fn check(pool: Pool<'static>) -> Result<(), PlanError> {
     let Some(server) = Server::main() else {
         return Ok(());
     };
-    resolve(&Configuration::of(pool).borrow(), server).map(drop)
+    let plan = resolve(&Configuration::of(pool).borrow(), server)?;
+    if server::is_configtest() {
+        for (group, unfit) in probe::unfit(&plan) {
+            if !unfit.is_doubt() {
+                return Err(PlanError::PythonHome { group, unfit });
+            }
+            let line = format!("WSGIDaemonProcess {group}: {unfit}");
+            log::server(server, Level::Warning, line);
+        }
+    }
+    Ok(())
 }
 
 /// Puts the process groups together.

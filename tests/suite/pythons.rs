@@ -167,3 +167,107 @@ fn the_default_python_is_the_one_that_path_finds() {
         assert_eq!(facts["prefix"], "'/usr'");
     }
 }
+
+/// What `configtest` says of a `python-home` whose `bin/python` is this shell script.
+fn judged(script: &str, mode: u32) -> (bool, String) {
+    let home = format!(
+        "/tmp/wsgi-home-{}-{mode:o}-{}",
+        std::process::id(),
+        script.len()
+    );
+    let home = std::path::Path::new(&home);
+    std::fs::create_dir_all(home.join("bin")).expect("a directory");
+    let program = home.join("bin/python");
+    std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("ours");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(&program, mode).expect("ours");
+    let result = Server::builder(Mode::Daemon)
+        .daemon(&format!("threads=2 python-home={}", home.display()))
+        .configtest();
+    std::fs::remove_dir_all(home).expect("ours");
+    result
+}
+
+#[test]
+fn a_python_home_that_cannot_work_is_one_sentence_at_configtest() {
+    if only_ours("it warns, if at all, when the server starts") {
+        return;
+    }
+    for (script, mode, said) in [
+        (
+            "printf '3.8 !'",
+            0o755,
+            "bin/python is Python 3.8, and 3.10 or later is needed",
+        ),
+        (
+            "printf '3.13 t!'",
+            0o755,
+            "bin/python is a free-threaded build of Python 3.13",
+        ),
+        ("printf '3.11 !'", 0o644, "cannot execute"),
+        ("exit 3", 0o755, "bin/python does not tell its version"),
+        ("yes", 0o755, "bin/python does not tell its version"),
+    ] {
+        let (right, text) = judged(script, mode);
+        assert!(!right, "{script}: {text}");
+        let lines: Vec<_> = text.lines().filter(|line| line.contains("wsgi")).collect();
+        assert_eq!(lines.len(), 1, "{text}");
+        assert!(lines[0].contains(said), "{text}");
+        assert!(lines[0].contains("WSGIDaemonProcess app: "), "{text}");
+        assert!(lines[0].contains("/bin/python"), "{text}");
+    }
+    let (right, text) = Server::builder(Mode::Daemon)
+        .daemon("python-home=/no/such")
+        .configtest();
+    assert!(
+        !right && text.contains("/no/such/bin/python and no"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_interpreter_that_does_not_answer_in_time_is_only_a_warning() {
+    if only_ours("it does not ask") {
+        return;
+    }
+    let (right, text) = judged("sleep 1000", 0o755);
+    assert!(right, "{text}");
+    assert!(
+        text.contains("could not be asked for its version"),
+        "{text}"
+    );
+    // And one that answers, but does not end, is not waited for.
+    let (right, text) = judged("printf '3.11 !'; sleep 1000", 0o755);
+    assert!(right && !text.contains("wsgi"), "{text}");
+}
+
+#[test]
+fn an_interpreter_is_asked_as_the_groups_user() {
+    if only_ours("it does not ask") || !wsgi_tests::apache::apache().as_root {
+        return;
+    }
+    let script = "[ $(id -u):$(id -G) = 33:33 ] || exit 1; [ -e /proc/$$/fd/3 ] && exit 1\n\
+                  printf '3.11 !'";
+    let (right, text) = judged(script, 0o755);
+    assert!(right, "{text}");
+}
+
+#[test]
+fn an_old_python_says_so_in_the_log_when_a_server_starts_with_it() {
+    if only_ours("one Python is linked into it") {
+        return;
+    }
+    let disguise = "#!/bin/sh\nexec /usr/bin/python3 -c 'import sys\nsys.version_info = (3, 8)\n\
+                    code = sys.argv[2]\ndel sys.argv[1:3]\nexec(code)' \"$@\"\n";
+    let mut server = Server::builder(Mode::Daemon)
+        .file("old/bin/python", disguise)
+        .daemon("threads=2 python-home=@ROOT@/old")
+        .start();
+    // The harness writes plain files, so the first attempts end before it is executable.
+    server.allow_log("process group 'app'");
+    server.expect_log("is Python 3.8, and mod_wsgi_rs needs 3.10 or later");
+    let program = server.root().join("old/bin/python");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(program, executable).expect("the file is ours");
+    server.wait_for_log("mod_wsgi_rs needs 3.10 or later");
+}

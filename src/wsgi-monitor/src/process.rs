@@ -15,14 +15,20 @@ use wsgi_config::env_file::Variable;
 use wsgi_unix::accounts::{self, Account};
 use wsgi_unix::spawn::{Command, Identity, Limit, Resource, StartError, Step};
 use wsgi_unix::{memory, packet};
-use wsgi_wire::launch::{DaemonConfig, GroupSpec, Message, MonitorConfig, PythonFlags, daemon_fd};
+use wsgi_wire::launch::{
+    DaemonConfig, GroupSpec, HOME_INTERPRETERS, Message, MonitorConfig, PythonFlags, daemon_fd,
+};
 
 use crate::config::GroupDescriptors;
 use crate::environment::{self, EnvironmentError, SEARCH_PATH};
 
 /// What the interpreter executes: it loads the gateway from its path, so `sys.path` is left alone,
-/// and never comes back. A free-threaded build would crash in a library of the stable ABI.
-const BOOTSTRAP: &str = "import importlib.util as u,sys;\
+/// and never comes back. A free-threaded build would crash in a library of the stable ABI, and an
+/// old Python, which must understand this line, would say no more than that a symbol is missing.
+const BOOTSTRAP: &str = "import sys;\
+    sys.version_info<(3,10) and sys.exit(sys.executable+' is Python %d.%d'%sys.version_info[:2]+\
+    ', and mod_wsgi_rs needs 3.10 or later: name another one with python-home or WSGIPythonHome');\
+    import importlib.util as u;\
     't' in sys.abiflags and sys.exit(sys.executable+' is a free-threaded build of Python, which \
     mod_wsgi_rs cannot use: name another one with python-home or WSGIPythonHome');\
     s=u.spec_from_file_location(\"_wsgi_gateway\",sys.argv[1]);\
@@ -33,9 +39,6 @@ const TITLE_ROOM: usize = 128;
 
 /// The umask of groups without the option.
 const DEFAULT_UMASK: u32 = 0o022;
-
-/// The names an interpreter has under `python-home`, the usual one first.
-const HOME_INTERPRETERS: [&str; 2] = ["bin/python", "bin/python3"];
 
 /// Why a daemon did not start.
 #[derive(Debug, Error)]

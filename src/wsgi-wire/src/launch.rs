@@ -51,6 +51,9 @@ pub const fn hint_rows(processes: u32) -> u32 {
     processes.saturating_mul(2).saturating_add(3)
 }
 
+/// The names an interpreter has under `python-home`, the usual one first.
+pub const HOME_INTERPRETERS: [&str; 2] = ["bin/python", "bin/python3"];
+
 mod field;
 pub(crate) use field::record;
 pub use field::{Field, List};
