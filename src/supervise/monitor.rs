@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use wsgi_unix::spawn::Command;
 use wsgi_unix::{memory, pipe};
-use wsgi_wire::launch::{Message, MonitorConfig, RETIRE, monitor_fd};
+use wsgi_wire::launch::{Message, MonitorConfig, RETIRE, VERSION_STATUS, monitor_fd};
 
 use crate::ffi;
 use crate::httpd::boundary::guard;
@@ -254,6 +254,12 @@ impl Supervisor {
             parent.early_deaths
         };
         let line = format!("the monitor of the daemons (pid {pid}) died with status {status}");
+        if status == VERSION_STATUS {
+            let line = "the installed monitor of the daemons is of another version than this \
+                        module, so there are no daemons until httpd is restarted (gracefully will do)";
+            log::server(self.server, Level::Critical, line.to_owned());
+            return;
+        }
         if early_deaths > EARLY_DEATHS {
             let line = format!("{line}, as it did {EARLY_DEATHS} times; it is left alone");
             log::server(self.server, Level::Critical, line);

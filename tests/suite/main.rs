@@ -25,6 +25,7 @@ mod faults;
 mod frameworks;
 mod front_end;
 mod functions;
+mod generations;
 mod handlers;
 mod hello;
 mod hostile_daemon;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use wsgi_unix::epoll::Interest;
 use wsgi_unix::log::{self, Level};
 use wsgi_unix::process::{self, ChildEnd};
-use wsgi_wire::launch::{GroupSpec, hint_rows};
+use wsgi_wire::launch::{GroupSpec, VERSION_STATUS, hint_rows};
 
 use crate::chain;
 use crate::channel::{Channel, Heard};
@@ -27,6 +27,10 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(1);
 
 /// How long a drain waits when shutdown-timeout says for ever.
 const LONGEST_DRAIN: Duration = Duration::from_secs(60);
+
+/// Why a daemon of another version ends.
+const OTHER_VERSION: &str = ", as the installed gateway is of another version than this monitor \
+                             (restart httpd, gracefully will do)";
 
 /// How many reports of one process are taken before others have their turn.
 const REPORTS_AT_ONCE: u32 = 8;
@@ -276,7 +280,11 @@ impl Group {
                     0 | 1 => String::new(),
                     _ => format!(", {failures} failures in a row"),
                 };
-                let text = format!("{obituary}{often}; starting another {again}");
+                let why = match obituary.is_exit(VERSION_STATUS) {
+                    true => OTHER_VERSION,
+                    false => "",
+                };
+                let text = format!("{obituary}{often}{why}; starting another {again}");
                 self.log(Level::Error, &text);
             }
         }

@@ -32,6 +32,8 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use wsgi_unix::log::{self, Level};
+use wsgi_wire::WireError;
+use wsgi_wire::launch::VERSION_STATUS;
 
 fn main() -> ExitCode {
     match run() {
@@ -41,7 +43,12 @@ fn main() -> ExitCode {
                 Level::Crit,
                 format_args!("wsgi-monitor: {}", chain(error.as_ref())),
             );
-            ExitCode::FAILURE
+            match error.downcast_ref::<config::ConfigError>() {
+                Some(config::ConfigError::Message(WireError::Version { .. })) => {
+                    ExitCode::from(VERSION_STATUS as u8)
+                }
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use support::{Monitor, Setup, script};
 use wsgi_unix::accounts;
 use wsgi_unix::process::{self, Ended};
-use wsgi_wire::launch::{DaemonConfig, Message};
+use wsgi_wire::launch::{DaemonConfig, Message, VERSION_STATUS};
 
 #[test]
 fn a_group_gets_all_its_processes_at_once() {
@@ -260,8 +260,29 @@ fn no_daemon_runs_as_root() {
 }
 
 #[test]
+fn a_configuration_of_another_version_is_refused_by_a_status_of_its_own() {
+    let setup = Setup::new(1, script::SERVES);
+    let mut bytes = setup.config.to_bytes();
+    bytes[0] += 1;
+    let mut monitor = setup.start_with(&bytes);
+    let (ended, log) = monitor.end();
+    assert_eq!(ended, Ended::Exit(VERSION_STATUS), "{log}");
+    assert!(log.contains("protocol version 2 instead of 1"), "{log}");
+}
+
+#[test]
+fn a_daemon_of_another_version_is_told_of_as_such() {
+    let mut monitor = Setup::new(1, "exit 89").start();
+    let line = monitor.line_with("exit status 89");
+    assert!(
+        line.contains("the installed gateway is of another version"),
+        "{line}"
+    );
+}
+
+#[test]
 fn a_configuration_that_cannot_be_right_is_refused_in_one_line() {
-    assert!(refusal(Setup::new(1, "").start_with(b"rubbish")).contains("configuration"));
+    assert!(refusal(Setup::new(1, "").start_with(b"\x01rubbish")).contains("configuration"));
 
     let mut setup = Setup::new(1, "");
     setup.group().listener_fd = 2;

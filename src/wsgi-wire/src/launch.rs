@@ -45,6 +45,10 @@ pub const REPLACED_STATUS: i32 = 87;
 /// The exit status of a successor that could not load what its predecessor has loaded.
 pub const UNLOADABLE_STATUS: i32 = 88;
 
+/// The exit status of a process that was told what to do in another version of the protocol: its
+/// file was exchanged since whoever started it was started.
+pub const VERSION_STATUS: i32 = 89;
+
 /// Rows of a group's hint page: its processes, as many that finish while their successors serve
 /// already, and a few for those of a small group.
 pub const fn hint_rows(processes: u32) -> u32 {

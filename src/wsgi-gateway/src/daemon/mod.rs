@@ -36,6 +36,7 @@ use wsgi_unix::{accounts, process};
 
 use self::connection::Introduction;
 use self::control::Control;
+use self::ending::FAILED;
 use self::permits::Permits;
 use self::service::{Clients, Service};
 use self::start::{DaemonStartError, Inherited};
@@ -54,8 +55,9 @@ pub fn run() -> ! {
     if let Ok(Err(error)) = outcome {
         let cause = log::with_causes(&error);
         wsgi_unix::log::line(Level::Error, format_args!("daemon cannot start: {cause}"));
+        process::exit_now(error.status());
     }
-    process::exit_now(1)
+    process::exit_now(FAILED)
 }
 
 fn serve() -> Result<Infallible, DaemonStartError> {

@@ -13,9 +13,10 @@ use wsgi_unix::hints::HintPage;
 use wsgi_unix::log::{self, Level};
 use wsgi_unix::process;
 use wsgi_wire::WireError;
-use wsgi_wire::launch::{DaemonConfig, Message, daemon_fd};
+use wsgi_wire::launch::{DaemonConfig, Message, VERSION_STATUS, daemon_fd};
 use wsgi_wire::supervision::LoadedScripts;
 
+use super::ending::FAILED;
 use super::permits::Row;
 use super::service::ServiceError;
 use crate::host;
@@ -59,6 +60,16 @@ pub(super) enum DaemonStartError {
     /// A thread cannot be started.
     #[error("cannot start a request thread")]
     Thread(#[source] io::Error),
+}
+
+impl DaemonStartError {
+    /// The exit status that tells the monitor what it has to know.
+    pub(super) fn status(&self) -> i32 {
+        match self {
+            DaemonStartError::Config(WireError::Version { .. }) => VERSION_STATUS,
+            _ => FAILED,
+        }
+    }
 }
 
 /// What the monitor left open for this process.

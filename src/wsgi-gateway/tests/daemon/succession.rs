@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, SystemTime};
 
 use wsgi_unix::process::Ended;
-use wsgi_wire::launch::{Message as _, REPLACED_STATUS, UNLOADABLE_STATUS};
+use wsgi_wire::launch::{Message as _, REPLACED_STATUS, UNLOADABLE_STATUS, VERSION_STATUS};
 use wsgi_wire::supervision::{LoadedScripts, Order};
 
 use super::harness::{Daemon, Message, Request, Setup, newest_python, wait_until};
@@ -42,6 +42,16 @@ fn a_process_says_when_it_is_ready() {
     let daemon = Setup::new(newest_python(), &script("")).start();
     wait_until("it is ready", || daemon.monitor().heard_ready());
     assert!(daemon.connect().ask(&Request::get("/hello")).is_whole());
+}
+
+#[test]
+fn a_process_of_another_version_than_the_monitor_ends_with_a_status_of_its_own() {
+    let mut daemon = Setup::new(newest_python(), &script(""))
+        .of_another_version()
+        .start();
+    assert_eq!(daemon.ended(), Ended::Exit(VERSION_STATUS));
+    let log = daemon.log();
+    assert!(log.contains("protocol version 2 instead of 1"), "{log}");
 }
 
 #[test]

@@ -55,6 +55,7 @@ pub struct Setup {
     directory: PathBuf,
     config: DaemonConfig,
     answer: Option<Order>,
+    version_gap: u8,
 }
 
 impl Setup {
@@ -97,6 +98,7 @@ impl Setup {
             directory,
             config,
             answer: Some(Order::Retire),
+            version_gap: 0,
         }
     }
 
@@ -133,6 +135,12 @@ impl Setup {
         self.directory.join("app.wsgi")
     }
 
+    /// It is told what to do in another version of the protocol.
+    pub fn of_another_version(mut self) -> Setup {
+        self.version_gap = 1;
+        self
+    }
+
     /// Starts it.
     pub fn start(self) -> Daemon {
         let path = self.directory.join("socket");
@@ -155,7 +163,9 @@ impl Setup {
 
     /// The process, and the monitor's end of its channel.
     fn spawn(&self, listener: BorrowedFd<'_>, page: BorrowedFd<'_>) -> (i32, Monitor) {
-        let config = memory::sealed_blob(c"config", &self.config.to_bytes()).expect("a blob");
+        let mut config = self.config.to_bytes();
+        config[0] += self.version_gap;
+        let config = memory::sealed_blob(c"config", &config).expect("a blob");
         let (channel, monitor) = packet::pair().expect("a channel");
         let log = File::options()
             .append(true)
