@@ -420,9 +420,12 @@ impl<'x> Exchange<'x> {
             }
         }
         match socket::send_all(connection.as_fd(), &mut [IoSlice::new(out)]) {
-            Ok(()) => Next::GoOn,
+            // A daemon that takes no more of the body may have said why, so it is read on; if it has
+            // gone, that shows there.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Next::GoOn,
             Err(_) if failed.is_some() => Next::GoOn,
             Err(error) => Next::Stop(self.lost(FrameError::Socket(error), connection.reused)),
+            Ok(()) => Next::GoOn,
         }
     }
 

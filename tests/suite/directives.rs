@@ -56,12 +56,7 @@ const SUPPORTED: &[&str] = &[
 const OURS: &[&str] = &["WSGIModuleReloading"];
 
 /// Options of WSGIDaemonProcess that do not work yet, with right values.
-const OPTIONS_NOT_YET: &[&str] = &[
-    "chroot=/srv",
-    "deadlock-timeout=300",
-    "request-timeout=60",
-    "interrupt-timeout=5",
-];
+const OPTIONS_NOT_YET: &[&str] = &["chroot=/srv"];
 
 /// Lines that are wrong, and what the sentence must name beside the directive.
 const WRONG: &[(&str, &str)] = &[
@@ -156,6 +151,12 @@ const WRONG: &[(&str, &str)] = &[
     (
         "WSGIDaemonProcess a restart-interval=-5",
         "restart-interval",
+    ),
+    ("WSGIDaemonProcess a deadlock-timeout=x", "deadlock-timeout"),
+    ("WSGIDaemonProcess a request-timeout=1.5", "request-timeout"),
+    (
+        "WSGIDaemonProcess a interrupt-timeout=-1",
+        "interrupt-timeout",
     ),
     ("WSGIDaemonProcess a recycle-memory=1T", "recycle-memory"),
     ("WSGIDaemonProcess a eviction-timeout=x", "eviction-timeout"),

@@ -10,6 +10,8 @@ use std::ptr::NonNull;
 
 use wsgi_wire::Failure;
 
+use crate::running::Running;
+
 /// One request's way to its client.
 ///
 /// Called with the GIL released, but for [`Exchange::started`]. The implementation's own lock lets
@@ -19,6 +21,11 @@ pub trait Exchange: Send + Sync {
     /// Tells that the application's code is about to run, so the request may not be given to another
     /// process any more. Called with the GIL held: must not block.
     fn started(&self) -> Result<(), Failure>;
+
+    /// The request as the rest of its process sees it; nothing when embedded.
+    fn running(&self) -> Option<&Running> {
+        None
+    }
 
     /// httpd's own `request_rec` for `apache.request_rec`, where the application is to get it.
     fn request_rec(&self) -> Option<NonNull<c_void>> {

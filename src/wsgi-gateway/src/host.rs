@@ -161,6 +161,7 @@ impl Host {
             .of(group, computed.then_some(head.script))?;
         let lease = copies.lease();
         let interpreter = lease.interpreter;
+        session.goes_to(interpreter);
         let script = interpreter.script(head.script);
         let reloading = head.flags & flag::RELOADING != 0;
         let module = match self.ready(interpreter, &script, reloading) {
@@ -229,6 +230,25 @@ impl Host {
         self.interpreters.end(reason);
         observe::telemetry::stopped(reason);
         python::leave_threads();
+    }
+
+    /// Every interpreter of the process, the main one first. Waits while one is being made.
+    pub fn interpreters(&self) -> Vec<&'static Interpreter> {
+        self.interpreters.all()
+    }
+
+    /// Notes that the GIL of this interpreter, or of the main one, cannot be had any more: nothing of
+    /// the process's end waits for it.
+    pub fn mark_stuck(&self, interpreter: Option<&Interpreter>) {
+        self.interpreters.mark_stuck(interpreter);
+    }
+
+    /// Whether a request that runs there, or waits for a place, waits for a GIL that cannot be had.
+    pub fn is_stuck(&self, interpreter: Option<&Interpreter>) -> bool {
+        match interpreter {
+            Some(interpreter) => self.interpreters.is_stuck(interpreter),
+            None => self.interpreters.is_main_stuck(),
+        }
     }
 
     /// Frees what Python keeps for the calling thread, which is about to end. Called without the GIL.

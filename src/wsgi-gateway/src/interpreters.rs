@@ -19,6 +19,7 @@ use crate::copies::Copies;
 use crate::log::{self, level};
 use crate::objects::{self, Objects};
 use crate::python::{self, Attached, InterpreterState, Owned, Python, Raised};
+use crate::stacks;
 use crate::watch::Watch;
 use crate::wsgi::environ::KnownKeys;
 
@@ -83,6 +84,9 @@ pub struct Interpreter {
     watch: Watch,
     /// An extension module has refused to work in it.
     refused: AtomicBool,
+    own_gil: bool,
+    /// Its own GIL cannot be had any more.
+    stuck: AtomicBool,
 }
 
 impl Interpreter {
@@ -222,6 +226,8 @@ pub struct Interpreters {
     making: Mutex<Made>,
     main: &'static Interpreter,
     choice: Choice,
+    /// The GIL that most interpreters share cannot be had any more.
+    stuck: AtomicBool,
 }
 
 struct Made {
@@ -267,7 +273,7 @@ impl Interpreters {
         config: Arc<GatewayConfig>,
     ) -> Result<Interpreters, InterpreterError> {
         let state = python::adopt_current(python, 0);
-        let main = prepare(python, state, &config, b"")?;
+        let main = prepare(python, state, &config, (b"", false))?;
         let choice = Choice::new(Arc::clone(&config));
         Ok(Interpreters {
             config,
@@ -280,6 +286,7 @@ impl Interpreters {
                 computed: Computed::default(),
             }),
             main,
+            stuck: AtomicBool::new(false),
         })
     }
 
@@ -399,7 +406,7 @@ impl Interpreters {
             Some((guard, state)) => {
                 made.count += 1;
                 let python = guard.python();
-                let interpreter = prepare(python, state, &self.config, group)?;
+                let interpreter = prepare(python, state, &self.config, (group, own_gil))?;
                 made.all.push(interpreter);
                 interpreter.enter(python, group, &rule)?;
                 Ok(interpreter)
@@ -426,7 +433,9 @@ impl Interpreters {
             return;
         }
         for interpreter in self.all().iter().rev() {
-            interpreter.end(reason);
+            if !self.is_stuck(interpreter) {
+                interpreter.end(reason);
+            }
         }
     }
 
@@ -451,7 +460,32 @@ impl Interpreters {
         scripts.collect()
     }
 
-    fn all(&self) -> Vec<&'static Interpreter> {
+    /// Notes that the GIL of this interpreter cannot be had any more; without an interpreter, that of
+    /// the main one.
+    pub fn mark_stuck(&self, interpreter: Option<&Interpreter>) {
+        match interpreter {
+            Some(interpreter) if interpreter.own_gil => {
+                interpreter.stuck.store(true, Ordering::Relaxed);
+            }
+            _ => self.stuck.store(true, Ordering::Relaxed),
+        }
+    }
+
+    /// Whether the GIL of this interpreter cannot be had any more.
+    pub fn is_stuck(&self, interpreter: &Interpreter) -> bool {
+        match interpreter.own_gil {
+            true => interpreter.stuck.load(Ordering::Relaxed),
+            false => self.stuck.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether the GIL of the main interpreter cannot be had any more.
+    pub fn is_main_stuck(&self) -> bool {
+        self.is_stuck(self.main)
+    }
+
+    /// Every interpreter, the main one first. Waits while one is being made.
+    pub fn all(&self) -> Vec<&'static Interpreter> {
         self.making.lock().all.clone()
     }
 }
@@ -461,9 +495,13 @@ fn prepare(
     python: Python<'_>,
     state: InterpreterState,
     config: &GatewayConfig,
-    group: &[u8],
+    (group, own_gil): (&[u8], bool),
 ) -> Result<&'static Interpreter, InterpreterError> {
-    match objects::make(python, config, group) {
+    let made = objects::make(python, config, group).and_then(|objects| {
+        stacks::register(python, &objects)?;
+        Ok(objects)
+    });
+    match made {
         Ok(objects) => Ok(Box::leak(Box::new(Interpreter {
             state,
             objects,
@@ -471,6 +509,8 @@ fn prepare(
             scripts: Mutex::default(),
             watch: Watch::new(),
             refused: AtomicBool::new(false),
+            own_gil,
+            stuck: AtomicBool::new(false),
         }))),
         Err(raised) => Err(prepare_error(python, raised, group)),
     }

@@ -22,6 +22,8 @@ mod objects;
 mod observe;
 mod policy;
 mod python;
+mod running;
+mod stacks;
 mod watch;
 mod wsgi;
 

@@ -23,11 +23,12 @@ use crate::wsgi::{input, start_response};
 pub const MOD_WSGI_VERSION: [u64; 3] = [6, 1, 1];
 
 /// The files of the Python half, in the order they are executed.
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 5] = [
     concat!(include_str!("runtime.py"), "\0"),
     concat!(include_str!("events.py"), "\0"),
     concat!(include_str!("modules.py"), "\0"),
     concat!(include_str!("collector.py"), "\0"),
+    concat!(include_str!("stacks.py"), "\0"),
 ];
 
 /// What tracebacks call the files of the Python half.
@@ -77,6 +78,10 @@ pub struct Objects {
     pub process_stopping: Stored,
     /// `RequestTimeout` of `events.py`.
     pub request_timeout: Stored,
+    /// `watch_stacks` of `stacks.py`.
+    pub watch_stacks: Stored,
+    /// `dump_stacks` of `stacks.py`.
+    pub dump_stacks: Stored,
 }
 
 /// Sets the attached interpreter up for the application group `group`: executes the Python half and
@@ -128,6 +133,8 @@ pub fn make(python: Python<'_>, config: &GatewayConfig, group: &[u8]) -> Result<
         process_signal: stored(b"process_signal")?,
         process_stopping: stored(b"process_stopping")?,
         request_timeout: stored(b"RequestTimeout")?,
+        watch_stacks: stored(b"watch_stacks")?,
+        dump_stacks: stored(b"dump_stacks")?,
     })
 }
 

@@ -23,6 +23,11 @@ pub fn sealed_blob(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// An empty file in memory, to be written and read again.
+pub fn scratch(name: &CStr) -> io::Result<File> {
+    sealable(name).map(File::from)
+}
+
 /// An empty file in memory that can be sealed (memfd_create(2)).
 pub(crate) fn sealable(name: &CStr) -> io::Result<OwnedFd> {
     // SAFETY: `name` is a C string that outlives the call.

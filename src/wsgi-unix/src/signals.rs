@@ -83,6 +83,17 @@ pub fn set_default(signal: i32) -> io::Result<()> {
     set_disposition(signal, libc::SIG_DFL)
 }
 
+/// The number of a real-time signal, counted from SIGRTMIN (signal(7)).
+pub fn realtime(index: i32) -> i32 {
+    libc::SIGRTMIN() + index
+}
+
+/// Sends the calling thread a signal, whose handler has run when this returns (raise(3)).
+pub fn raise(signal: i32) {
+    // SAFETY: takes an integer; what a handler does is its installer's to answer for.
+    unsafe { libc::raise(signal) };
+}
+
 /// The name of a signal, for messages; `None` for numbers without one here.
 pub fn name(signal: i32) -> Option<&'static str> {
     NAMES

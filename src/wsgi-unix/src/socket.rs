@@ -185,6 +185,26 @@ pub fn set_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     set_option(fd, libc::SO_RCVBUF, &bytes)
 }
 
+/// What is over when a socket is [`shut`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Receiving: it gives the end, also to a thread that is waiting. What the peer sends fails.
+    Reading,
+    /// Receiving and sending.
+    Both,
+}
+
+/// Ends the use of a connection for everybody who has it (shutdown(2)); the descriptor stays open.
+pub fn shut(fd: BorrowedFd<'_>, side: Side) -> io::Result<()> {
+    let how = match side {
+        Side::Reading => libc::SHUT_RD,
+        Side::Both => libc::SHUT_RDWR,
+    };
+    // SAFETY: takes integers and touches no memory of ours.
+    check(unsafe { libc::shutdown(fd.as_raw_fd(), how) })?;
+    Ok(())
+}
+
 /// Sends every byte of `parts`, which are advanced as they go.
 ///
 /// A send time-out that runs out is [`ErrorKind::TimedOut`], a peer that is gone

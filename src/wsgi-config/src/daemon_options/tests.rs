@@ -29,7 +29,8 @@ fn every_supported_option_reaches_its_field() {
            switch-interval=0.01 display-name=%{GROUP}
            lang=en_US.UTF-8 locale='C.UTF-8' listen-backlog=7 startup-timeout=1 inactivity-timeout=6
            shutdown-timeout=2 graceful-timeout=3 connect-timeout=4 socket-timeout=5
-           maximum-requests=1000+200 restart-interval=3600 recycle-memory=512M eviction-timeout=7
+           maximum-requests=1000+200 restart-interval=3600 recycle-memory=512M eviction-timeout=7 deadlock-timeout=8
+           request-timeout=9 interrupt-timeout=10
            supplementary-groups=audio,#7 stack-size=1M cpu-time-limit=8 cpu-priority=-5
            memory-limit=1G virtual-memory-limit=2G env=A=b=c env='B=d e' env-file=/srv/a
            env-file=/srv/b socket-user=#5 script-group=#6"#,
@@ -75,7 +76,13 @@ fn every_supported_option_reaches_its_field() {
     assert_eq!(group.maximum_requests, drawn(1000, 200));
     assert_eq!(group.restart_interval, drawn(3600, 0));
     assert_eq!(group.recycle_memory, 512 << 20);
-    assert_eq!(group.eviction_timeout, Duration::from_secs(7));
+    let seconds = [
+        group.eviction_timeout,
+        group.deadlock_timeout,
+        group.request_timeout,
+        group.interrupt_timeout,
+    ];
+    assert_eq!(seconds.map(|time| time.as_secs()), [7, 8, 9, 10]);
 }
 
 #[test]

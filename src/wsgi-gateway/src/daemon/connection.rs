@@ -113,7 +113,8 @@ impl Connection {
         Arc::clone(&self.socket)
     }
 
-    fn as_fd(&self) -> BorrowedFd<'_> {
+    /// The descriptor.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 

@@ -13,12 +13,15 @@ use wsgi_unix::log::{self, Level};
 use wsgi_unix::signals;
 use wsgi_wire::launch::{DaemonConfig, REPLACED_STATUS};
 
+use super::deputy::{Deputy, Order};
 use super::ending::{Ending, ORDERLY};
+use super::overdue::Warned;
 use super::service::Service;
 use super::succession::Succession;
 use super::threads::Crew;
 use super::timers::Limits;
 use super::watch::Watch;
+use crate::python;
 
 /// The main thread's state.
 pub(super) struct Control {
@@ -29,6 +32,14 @@ pub(super) struct Control {
     pub(super) limits: Limits,
     pub(super) ending: Option<Ending>,
     pub(super) succession: Succession,
+    /// The GIL could not be had for too long, and that has been seen to.
+    pub(super) deadlocked: bool,
+    /// Requests that were interrupted and still run.
+    pub(super) warned: Vec<Warned>,
+    /// The thread that takes the GIL for this one, once it was needed.
+    pub(super) deputy: Option<Deputy>,
+    /// What Python calls this thread.
+    pub(super) ident: u64,
     /// The way to the thread that passes signals on to applications, once there was one.
     pub(super) subscribers: Option<Sender<i32>>,
 }
@@ -50,6 +61,10 @@ impl Control {
             limits,
             ending: None,
             succession: Succession::default(),
+            deadlocked: false,
+            warned: Vec::new(),
+            deputy: None,
+            ident: python::thread_ident(),
             subscribers: None,
         }
     }
@@ -65,8 +80,10 @@ impl Control {
             self.notice_time();
             match self.ending {
                 Some(ending) if self.is_over(ending) => break ending,
-                Some(ending) => self.watch.wait(ending.deadline),
-                None => self.watch.wait(self.next_deadline()),
+                _ => {
+                    let deadline = self.next_deadline();
+                    self.watch.wait(deadline);
+                }
             }
         };
         self.end(ending)
@@ -118,6 +135,20 @@ impl Control {
             // The thread ends with this sender only.
             let _ = subscribers.send(signal);
         }
+    }
+
+    /// Has something done that needs the GIL; whether there is a thread to do it.
+    pub(super) fn order(&mut self, order: Order) -> bool {
+        if self.deputy.is_none() {
+            match self.crew.start_deputy(&self.service) {
+                Ok(deputy) => self.deputy = Some(deputy),
+                Err(error) => log::line(
+                    Level::Warn,
+                    format_args!("cannot start a thread to look after requests: {error}"),
+                ),
+            }
+        }
+        self.deputy.as_ref().is_some_and(|deputy| deputy.ask(order))
     }
 
     /// The process group's name, for the log.

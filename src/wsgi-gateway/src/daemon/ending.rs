@@ -96,12 +96,12 @@ impl Control {
         let late = ending
             .deadline
             .is_some_and(|deadline| Instant::now() >= deadline);
-        late || self.service.permits.active() == 0
+        late || self.service.unfinished() == 0
     }
 
     /// The applications' exit functions run on this thread, which Python takes for its main thread.
     pub(super) fn end(mut self, ending: Ending) -> ! {
-        let running = self.service.permits.active();
+        let running = self.service.unfinished();
         if running > 0 {
             log::line(
                 Level::Warn,
@@ -114,7 +114,8 @@ impl Control {
         self.service.rescue_early_logs();
         guard(ending);
         self.subscribers = None;
-        if running == 0 {
+        self.deputy = None;
+        if self.service.permits.active() == 0 {
             self.service.dismiss_threads();
             let deadline = Instant::now() + DISMISSAL;
             while self.crew.is_present() && Instant::now() < deadline {

@@ -6,9 +6,12 @@
 //! that a short response is one system call.
 
 use std::io::IoSlice;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
+use wsgi_unix::socket::Side;
 use wsgi_wire::Failure;
 use wsgi_wire::frame::{self, HEADER_BYTES, Header, MAX_DATA};
 use wsgi_wire::head::Body;
@@ -18,6 +21,9 @@ use wsgi_wire::to_daemon::{self, ToDaemonTag};
 use super::connection::{Connection, ConnectionError, Introduction};
 use crate::exchange::{Exchange, Verdict};
 use crate::log::ProcessLog;
+use crate::running::Running;
+
+mod intervention;
 
 /// How many bytes of frames are held back at most; a larger piece is sent from where it lies.
 const HELD_BACK: usize = 32 << 10;
@@ -92,16 +98,44 @@ pub(super) struct FrameExchange {
     introduction: Introduction,
     log: ProcessLog,
     request: Mutex<Request>,
+    /// The request for the rest of the process.
+    running: Running,
+    /// Sends can be cut short, as reads can.
+    timed: bool,
+    waiting: Mutex<Option<Waiting>>,
+    /// A wait of this request was cut short, so its connection carries no other.
+    cut: AtomicBool,
+}
+
+/// A thread waits for the child, and by it for the client.
+struct Waiting {
+    socket: Arc<OwnedFd>,
+    side: Side,
 }
 
 impl FrameExchange {
-    /// An exchange without a request; `log` gets what no child can be told.
-    pub(super) fn new(introduction: Introduction, log: ProcessLog) -> FrameExchange {
+    /// An exchange of the calling thread without a request; `log` gets what no child can be told,
+    /// `timed` tells whether there is a request-timeout.
+    pub(super) fn new(
+        introduction: Introduction,
+        log: ProcessLog,
+        running: Running,
+        timed: bool,
+    ) -> FrameExchange {
         FrameExchange {
             introduction,
             log,
             request: Mutex::new(Request::default()),
+            running,
+            timed,
+            waiting: Mutex::new(None),
+            cut: AtomicBool::new(false),
         }
+    }
+
+    /// The request as the rest of the process sees it.
+    pub(super) fn seen(&self) -> &Running {
+        &self.running
     }
 
     /// Begins a request, of which `unread` bytes were only looked at.
@@ -113,12 +147,15 @@ impl FrameExchange {
         request.failed = None;
         request.out.clear();
         request.body.begin(body);
+        self.cut.store(false, Ordering::Relaxed);
+        self.running.begin();
     }
 
     /// Ends the request as its verdict says; `before_last` runs when only the last bytes are left to
     /// be sent. Returns the connection when it can carry another request.
     pub(super) fn end(&self, verdict: Verdict, before_last: impl FnOnce()) -> Option<Connection> {
         let mut request = self.request.lock();
+        self.running.end();
         if verdict == Verdict::Replace && !request.started {
             self.refuse(&mut request);
             before_last();
@@ -136,7 +173,7 @@ impl FrameExchange {
             outcome = self.flush(&mut request);
         }
         let connection = request.connection.take();
-        outcome.ok().and(connection)
+        outcome.ok().and(connection).filter(|_| !self.was_cut())
     }
 
     fn refuse(&self, request: &mut Request) {
@@ -153,6 +190,7 @@ impl FrameExchange {
     /// Gives the request and its connection up.
     pub(super) fn abandon(&self) {
         self.request.lock().connection = None;
+        self.running.end();
         self.rescue_early_log();
     }
 
@@ -200,7 +238,10 @@ impl FrameExchange {
         let mut welcome = Vec::new();
         connection.introduce(self.introduction, &mut welcome);
         let mut parts = [&welcome[..], out, header, payload].map(IoSlice::new);
-        let sent = connection.send(&mut parts);
+        let sent = match self.timed {
+            true => self.wait(connection, Side::Both, || connection.send(&mut parts)),
+            false => connection.send(&mut parts),
+        };
         request.out.clear();
         self.check(request, sent)
     }
@@ -250,6 +291,19 @@ impl FrameExchange {
         }
     }
 
+    /// Waits for the child in such a way that others can cut it short.
+    fn wait<R>(&self, connection: &Connection, side: Side, wait: impl FnOnce() -> R) -> R {
+        let socket = connection.socket();
+        *self.waiting.lock() = Some(Waiting { socket, side });
+        let result = wait();
+        *self.waiting.lock() = None;
+        result
+    }
+
+    fn was_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
+    }
+
     /// Asks the child for body bytes and waits for its one answer.
     fn pull(&self, request: &mut Request, buffer: &mut [u8]) -> Result<usize, Failure> {
         let declared = request.body.remaining.unwrap_or(u64::MAX);
@@ -259,7 +313,14 @@ impl FrameExchange {
         let Some(connection) = &request.connection else {
             return Err(Failure::ClientGone);
         };
-        let answer = receive_answer(connection, &mut buffer[..max as usize]);
+        let answer = self.wait(connection, Side::Reading, || {
+            receive_answer(connection, &mut buffer[..max as usize])
+        });
+        if answer.is_err() && self.was_cut() {
+            // The response can still go out.
+            request.body.failed = Some(Failure::Interrupted);
+            return Err(Failure::Interrupted);
+        }
         match self.check(request, answer)? {
             Answer::Data(count) => {
                 request.body.arrived(count);
@@ -331,6 +392,10 @@ fn receive_scoreboard(connection: &Connection) -> Result<Vec<u8>, ConnectionErro
 }
 
 impl Exchange for FrameExchange {
+    fn running(&self) -> Option<&Running> {
+        Some(&self.running)
+    }
+
     fn started(&self) -> Result<(), Failure> {
         let mut request = self.open()?;
         self.start(&mut request)

@@ -5,7 +5,9 @@
 //! [`Host::serve`] with a [`frames::FrameExchange`] as their way back.
 //!
 //! * [`start`] takes over what the monitor left open, [`control`] is the main thread afterwards: it
-//!   waits by [`watch`] and [`timers`] for what ends the process by [`ending`].
+//!   waits by [`watch`] and [`timers`] for what ends the process by [`ending`]. [`overdue`] is about
+//!   requests that run too long and [`deadlock`] about a GIL that nobody gets, for both of which
+//!   [`deputy`] takes the GIL.
 //! * [`succession`] is how another process follows this one without a gap.
 //! * [`threads`] and [`worker`] are the request threads, [`service`] is what they share, and
 //!   [`permits`] says who may run; [`activity`] is when they last did.
@@ -14,9 +16,12 @@
 mod activity;
 mod connection;
 mod control;
+mod deadlock;
+mod deputy;
 mod ending;
 mod frames;
 mod log;
+mod overdue;
 mod permits;
 mod service;
 mod start;
@@ -33,6 +38,7 @@ use std::sync::Arc;
 use pyo3::ffi;
 use wsgi_unix::log::Level;
 use wsgi_unix::{accounts, process};
+use wsgi_wire::launch::DaemonSettings;
 
 use self::connection::Introduction;
 use self::control::Control;
@@ -44,6 +50,7 @@ use self::threads::Crew;
 use self::timers::Limits;
 use self::watch::Watch;
 use crate::host::Host;
+use crate::stacks;
 
 /// The body of the Python function `run_daemon`: serves requests until the process ends.
 ///
@@ -60,6 +67,11 @@ pub fn run() -> ! {
     process::exit_now(FAILED)
 }
 
+/// Whether requests that are stuck will be noticed, and the threads' stacks wanted.
+fn watches_requests(settings: &DaemonSettings) -> bool {
+    !settings.deadlock_timeout.is_zero() || !settings.request_timeout.is_zero()
+}
+
 fn serve() -> Result<Infallible, DaemonStartError> {
     let inherited = Inherited::take()?;
     let log = log::open(inherited.config.gateway.log_level);
@@ -73,6 +85,9 @@ fn serve() -> Result<Infallible, DaemonStartError> {
         monitor,
         ..
     } = inherited;
+    if watches_requests(&config.settings) {
+        stacks::open().map_err(DaemonStartError::Stacks)?;
+    }
     let host =
         Host::adopt(config.gateway.clone(), Arc::clone(&log)).map_err(DaemonStartError::Python)?;
     // SAFETY: this thread holds the GIL (see `run`); its thread state is not used again but through
@@ -104,9 +119,13 @@ fn serve() -> Result<Infallible, DaemonStartError> {
     let service = service
         .map_err(DaemonStartError::Service)?
         .with_connections_as(&config.settings);
-    let service = Arc::new(match config.settings.inactivity_timeout.is_zero() {
+    let service = match config.settings.inactivity_timeout.is_zero() {
         true => service,
         false => service.watching_activity(),
+    };
+    let service = Arc::new(match config.settings.request_timeout.is_zero() {
+        true => service,
+        false => service.timing_requests(),
     });
     let crew = Crew::new(wake, config.settings.stack_size);
     crew.start(&service, threads)

@@ -39,7 +39,7 @@ impl Row {
 pub(super) struct Released {
     /// The listener was left disarmed for want of permits: arm it.
     pub(super) arm_listener: bool,
-    /// No request runs any more, and the process wants to end.
+    /// Perhaps no request runs any more that is waited for, and the process wants to end.
     pub(super) drained: bool,
     /// The process has answered as many requests as it may.
     pub(super) spent: bool,
@@ -50,6 +50,8 @@ struct State {
     active: u32,
     /// Requests that were answered.
     served: u64,
+    /// Requests that run, or ran, and that nobody waits for.
+    written_off: u32,
     /// Somebody waited in vain since a permit was last released.
     saturated: bool,
     /// The listener's event may fire.
@@ -80,6 +82,7 @@ impl Permits {
         let state = State {
             active: 0,
             served: 0,
+            written_off: 0,
             saturated: false,
             armed: false,
             closed: false,
@@ -169,6 +172,13 @@ impl Permits {
         self.state.lock().active
     }
 
+    /// So many further requests are not waited for any more.
+    pub(super) fn write_off(&self, requests: usize) {
+        let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+        let mut state = self.state.lock();
+        state.written_off = state.written_off.saturating_add(requests);
+    }
+
     /// How many requests were answered.
     pub(super) fn served(&self) -> u64 {
         self.state.lock().served
@@ -186,7 +196,7 @@ impl Permits {
         self.publish(&state);
         let released = Released {
             arm_listener: self.must_arm(&mut state),
-            drained: state.closed && state.active == 0,
+            drained: state.closed && state.active <= state.written_off,
             spent: self.limit > 0 && state.served >= self.limit && !state.closed,
         };
         drop(state);

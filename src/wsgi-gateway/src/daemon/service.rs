@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 use wsgi_unix::epoll::{Epoll, Event, Interest, Wake};
 use wsgi_unix::{clock, socket};
@@ -24,6 +24,7 @@ use super::permits::{Permit, Permits, Released};
 use crate::host::Host;
 use crate::log::ProcessLog;
 use crate::policy::Replacement;
+use crate::running::{HeadBytes, Running, Seen};
 
 const LISTENER: u64 = u64::MAX;
 const DISMISSAL: u64 = u64::MAX - 1;
@@ -114,6 +115,8 @@ pub(super) struct Service {
     loading: OnceCell<Loading>,
     /// There with `inactivity-timeout` only.
     activity: Option<Activity>,
+    /// There is a `request-timeout`.
+    timed: bool,
     /// How long a request may have waited for a thread: `queue-timeout`.
     queue_timeout: Option<Duration>,
     buffers: Buffers,
@@ -158,6 +161,7 @@ impl Service {
             replace: AtomicBool::new(false),
             loading: OnceCell::new(),
             activity: None,
+            timed: false,
             queue_timeout: None,
             buffers: Buffers::default(),
         })
@@ -195,6 +199,14 @@ impl Service {
     pub(super) fn watching_activity(self) -> Service {
         Service {
             activity: Some(Activity::new(Instant::now())),
+            ..self
+        }
+    }
+
+    /// The same service, whose requests can be cut short while they wait for their clients.
+    pub(super) fn timing_requests(self) -> Service {
+        Service {
+            timed: true,
             ..self
         }
     }
@@ -400,13 +412,41 @@ impl Service {
         self.main.wake();
     }
 
-    /// A new exchange for a request thread.
-    pub(super) fn exchange(&self) -> Arc<FrameExchange> {
-        let exchange = Arc::new(FrameExchange::new(self.introduction, Arc::clone(&self.log)));
+    /// A new exchange for the calling request thread, whose requests' heads are in `head`.
+    pub(super) fn exchange(&self, head: &Arc<RwLock<HeadBytes>>) -> Arc<FrameExchange> {
+        let exchange = Arc::new(FrameExchange::new(
+            self.introduction,
+            Arc::clone(&self.log),
+            Running::of_this_thread(Arc::clone(head)),
+            self.timed,
+        ));
         let mut exchanges = self.exchanges.lock();
         exchanges.retain(|exchange| exchange.strong_count() > 0);
         exchanges.push(Arc::downgrade(&exchange));
         exchange
+    }
+
+    /// The requests that run, and since when.
+    pub(super) fn running(&self) -> Vec<(Arc<FrameExchange>, Seen)> {
+        let exchanges = self.exchanges.lock();
+        let exchanges = exchanges.iter().filter_map(Weak::upgrade);
+        exchanges
+            .filter_map(|exchange| {
+                let seen = exchange.seen().seen()?;
+                Some((exchange, seen))
+            })
+            .collect()
+    }
+
+    /// How many requests run that are waited for.
+    pub(super) fn unfinished(&self) -> u32 {
+        let active = self.permits.active();
+        let running = self.running();
+        let given_up = running
+            .iter()
+            .filter(|(exchange, _)| exchange.seen().is_given_up())
+            .count();
+        active.saturating_sub(u32::try_from(given_up).unwrap_or(u32::MAX))
     }
 
     /// Writes down what requests logged that never started; for the end of a process that does not

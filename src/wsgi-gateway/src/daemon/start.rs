@@ -51,6 +51,9 @@ pub(super) enum DaemonStartError {
     /// The main thread cannot wait.
     #[error("cannot watch for signals and the monitor")]
     Watch(#[source] io::Error),
+    /// The stacks of threads cannot be looked at later.
+    #[error("cannot make room for the stacks of threads")]
+    Stacks(#[source] io::Error),
     /// Python refused.
     #[error("cannot start Python")]
     Python(#[source] host::StartError),

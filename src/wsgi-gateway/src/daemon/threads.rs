@@ -13,6 +13,7 @@ use wsgi_unix::log::{self, Level};
 use wsgi_unix::{process, signals};
 use wsgi_wire::supervision::LoadedScripts;
 
+use super::deputy::{self, Deputy};
 use super::service::{Loading, Service};
 use super::worker::Worker;
 
@@ -78,6 +79,17 @@ impl Crew {
             }
         })?;
         Ok(sender)
+    }
+
+    /// Starts the thread that takes the GIL for the main thread.
+    pub(super) fn start_deputy(&self, service: &Arc<Service>) -> io::Result<Deputy> {
+        let (sender, orders) = mpsc::channel();
+        let wait = Arc::default();
+        let deputy = Deputy::new(sender, Arc::clone(&wait));
+        self.spawn("wsgi-deputy", service, move |service| {
+            deputy::serve(service, &orders, &wait);
+        })?;
+        Ok(deputy)
     }
 
     fn spawn(

@@ -12,6 +12,7 @@ use wsgi_unix::usage;
 use wsgi_wire::launch::{DaemonSettings, Drawn};
 
 use super::control::Control;
+use super::deadlock;
 use super::ending::FAILED;
 
 /// How long a request may run before the main thread looks again whether the process is idle.
@@ -27,25 +28,41 @@ struct Timer {
     due: fn(&Control) -> Option<Instant>,
     /// What is done when it is.
     expire: fn(&mut Control),
+    /// Also in a process that ends.
+    always: bool,
 }
 
-/// Every timer of a process that does not end yet.
-const TIMERS: [Timer; 4] = [
+/// Every timer.
+const TIMERS: [Timer; 6] = [
     Timer {
         due: Control::start_deadline,
         expire: Control::start_was_slow,
+        always: false,
     },
     Timer {
         due: Control::idle_deadline,
         expire: Control::was_idle,
+        always: false,
     },
     Timer {
         due: Control::restart_deadline,
         expire: Control::is_old,
+        always: false,
     },
     Timer {
         due: Control::next_memory_look,
         expire: Control::look_at_memory,
+        always: false,
+    },
+    Timer {
+        due: Control::request_deadline,
+        expire: Control::see_to_overdue,
+        always: true,
+    },
+    Timer {
+        due: Control::gil_deadline,
+        expire: Control::look_at_gil,
+        always: true,
     },
 ];
 
@@ -55,6 +72,8 @@ pub(super) struct Limits {
     pub(super) requests: u64,
     restart: Option<Instant>,
     memory_look: Instant,
+    /// When to look at the GIL.
+    pub(super) gil_look: Option<Instant>,
 }
 
 impl Limits {
@@ -69,6 +88,7 @@ impl Limits {
                 age => now.checked_add(Duration::from_secs(age)),
             },
             memory_look: now + MEMORY_LOOKS,
+            gil_look: deadlock::next_look(settings.deadlock_timeout),
         }
     }
 }
@@ -84,16 +104,22 @@ fn draw(drawn: &Drawn) -> u64 {
 }
 
 impl Control {
-    /// When the first timer is due.
+    /// When the main thread has to look again.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        TIMERS.iter().filter_map(|timer| (timer.due)(self)).min()
+        let timers = TIMERS.iter().filter_map(|timer| self.due(timer));
+        let ending = self.ending.and_then(|ending| ending.deadline);
+        timers.chain(ending).min()
+    }
+
+    fn due(&self, timer: &Timer) -> Option<Instant> {
+        let runs = timer.always || self.ending.is_none();
+        runs.then(|| (timer.due)(self)).flatten()
     }
 
     /// Sees to the timers that are due.
     pub(super) fn notice_time(&mut self) {
         for timer in &TIMERS {
-            let due = (timer.due)(self).is_some_and(|due| Instant::now() >= due);
-            if due && self.ending.is_none() {
+            if self.due(timer).is_some_and(|due| Instant::now() >= due) {
                 (timer.expire)(self);
             }
         }

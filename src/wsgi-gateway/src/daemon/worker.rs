@@ -6,6 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use wsgi_wire::frame::HEADER_BYTES;
 use wsgi_wire::head::{RequestHead, flag};
 use wsgi_wire::to_child;
@@ -15,6 +16,7 @@ use super::frames::FrameExchange;
 use super::permits::Permit;
 use super::service::{Occasion, Service, ServiceError};
 use crate::exchange::{Exchange, Verdict};
+use crate::running::HeadBytes;
 
 /// A buffer that has grown beyond this is not kept for the next request, bytes.
 const KEPT_BUFFER: usize = 128 << 10;
@@ -23,18 +25,20 @@ const KEPT_BUFFER: usize = 128 << 10;
 pub(super) struct Worker<'s> {
     service: &'s Service,
     exchange: Arc<FrameExchange>,
-    buffer: Vec<u8>,
+    /// The request, which the main thread may look at while it runs.
+    head: Arc<RwLock<HeadBytes>>,
     scratch: Vec<u8>,
 }
 
 impl<'s> Worker<'s> {
     /// A thread's worker.
     pub(super) fn new(service: &'s Service) -> Worker<'s> {
-        let exchange = service.exchange();
+        let head = Arc::default();
+        let exchange = service.exchange(&head);
         Worker {
             service,
             exchange,
-            buffer: Vec::new(),
+            head,
             scratch: Vec::new(),
         }
     }
@@ -89,7 +93,16 @@ impl<'s> Worker<'s> {
 
     /// What there is to read, or `None` when the connection is at its end.
     fn look(&mut self, connection: &Connection) -> Option<Arrival> {
-        match connection.look(&mut self.buffer) {
+        let mut head = self.head.write();
+        if head.bytes.len() > KEPT_BUFFER {
+            head.bytes = Vec::new();
+        }
+        let looked = connection.look(&mut head.bytes);
+        if let Ok(Arrival::Whole(length)) = looked {
+            head.head = HEADER_BYTES..length;
+        }
+        drop(head);
+        match looked {
             Ok(Arrival::Closed) => None,
             Ok(arrival) => Some(arrival),
             Err(error) => {
@@ -140,11 +153,8 @@ impl<'s> Worker<'s> {
                 // The panic hook has logged it. Nobody knows what was sent, so this exchange and
                 // its connection are given up; an unread request goes to another process.
                 self.exchange.abandon();
-                self.exchange = self.service.exchange();
+                self.exchange = self.service.exchange(&self.head);
             }
-        }
-        if self.buffer.len() > KEPT_BUFFER {
-            self.buffer = Vec::new();
         }
     }
 
@@ -157,15 +167,22 @@ impl<'s> Worker<'s> {
     ) -> Result<Option<Connection>, ConnectionError> {
         let (length, unread) = match arrival {
             Arrival::Whole(length) => (length, length),
-            Arrival::Beginning(_) => (connection.take_all_but_last(&mut self.buffer)?, 1),
+            Arrival::Beginning(_) => {
+                let mut head = self.head.write();
+                let length = connection.take_all_but_last(&mut head.bytes)?;
+                head.head = HEADER_BYTES..length;
+                (length, 1)
+            }
             Arrival::Nothing | Arrival::Closed => return Ok(Some(connection)),
         };
         self.service.note_request();
         if Arc::strong_count(&self.exchange) > 1 {
             // Something of the application still holds the last request's.
-            self.exchange = self.service.exchange();
+            self.exchange = self.service.exchange(&self.head);
         }
-        let head = RequestHead::decode(&self.buffer[HEADER_BYTES..length])?;
+        let bytes = Arc::clone(&self.head);
+        let bytes = bytes.read();
+        let head = RequestHead::decode(&bytes.bytes[HEADER_BYTES..length])?;
         if self.service.comes_too_late(head.queue_start) {
             self.turn_away(connection, arrival, known);
             return Ok(None);

@@ -11,6 +11,7 @@ mod callback;
 mod description;
 mod error;
 mod initialize;
+mod interrupt;
 mod new_interpreter;
 mod object;
 mod owned;
@@ -25,6 +26,7 @@ pub use callback::{Arguments, NO_ARGUMENTS, Receiver, fence_function, fence_meth
 pub use description::{Description, description};
 pub use error::{Error, Exception, Raised, restore};
 pub use initialize::{InitializeError, initialize};
+pub use interrupt::{raise_named, send_exception, thread_ident};
 pub use new_interpreter::{OWN_GIL_SINCE, version};
 pub use object::Object;
 pub use owned::{Lent, Owned, Stored};

@@ -15,8 +15,8 @@ use wsgi_wire::head::Body;
 
 use crate::call::Call;
 use crate::python::{
-    Arguments, Exception, Methods, NO_ARGUMENTS, Object, Owned, Python, Raised, Receiver, Slots,
-    fence_function, fence_method, fence_next, keywords_method, new_instance, new_type,
+    self, Arguments, Exception, Methods, NO_ARGUMENTS, Object, Owned, Python, Raised, Receiver,
+    Slots, fence_function, fence_method, fence_next, keywords_method, new_instance, new_type,
     no_arguments_method,
 };
 
@@ -164,6 +164,7 @@ fn raise(python: Python<'_>, refusal: &Refusal) -> Raised {
             let message = "wsgi.input cannot be used after its request has ended";
             return Exception::Runtime.raise(python, message);
         }
+        Refusal::Failed(Failure::Interrupted) => return interrupted(python),
         Refusal::FailedBefore => "the input is already in an error state",
         Refusal::Failed(Failure::ClientGone) => "Connection was terminated",
         Refusal::Failed(Failure::BodyTimedOut) => "the client was too slow",
@@ -172,6 +173,14 @@ fn raise(python: Python<'_>, refusal: &Refusal) -> Raised {
         Refusal::Failed(_) => "the body cannot be read",
     };
     Exception::Os.raise(python, &format!("request data read error: {reason}"))
+}
+
+/// The request has taken too long, and this read was cut short for it.
+fn interrupted(python: Python<'_>) -> Raised {
+    // The same exception may be on its way to this thread already.
+    python::send_exception(python, python::thread_ident(), None);
+    let message = c"the request has waited for its client until request-timeout";
+    python::raise_named(python, (c"mod_wsgi", c"RequestTimeout"), message)
 }
 
 impl Input {

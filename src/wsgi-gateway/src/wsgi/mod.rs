@@ -84,6 +84,13 @@ impl<'e> Session<'e> {
         }
     }
 
+    /// The request is going to run in this interpreter.
+    pub fn goes_to(&self, interpreter: &'static Interpreter) {
+        if let Some(running) = self.exchange.running() {
+            running.goes_to(interpreter);
+        }
+    }
+
     /// Calls functions in an application's place.
     pub fn ask(&self, request: &Request<'_>, functions: &Functions<'_>) -> Verdict {
         function::answer(request, functions, &self.call, self.exchange.as_ref())
@@ -176,6 +183,8 @@ fn attend(
     };
     let _loan = call.observed.environ.put(&environ);
     exchange.started()?;
+    // From here on, and no longer than the application's code runs, it may be interrupted.
+    let inside = exchange.running().map(|running| running.enter(python));
     let application = if observe::watched() & observe::RECORDS == 0 {
         Ok(application)
     } else {
@@ -191,20 +200,34 @@ fn attend(
         application.and_then(|application| application.call2(python, &environ, &start_response));
     let result = match result {
         Ok(result) => result,
-        Err(raised) => return Err(failed(python, request, call, raised)),
+        Err(raised) => {
+            drop(inside);
+            return Err(failed(python, request, call, raised));
+        }
     };
-    let output = match response::send(
+    let sent = response::send(
         python,
         request.interpreter,
         (call, request.head),
         &result,
         body,
-    ) {
-        Ok(output) => Ok(output),
-        Err(Stop::Raised(raised)) => Err(failed(python, request, call, raised)),
-        Err(Stop::Broken(failure)) => Err(ended_early(python, failure)),
+    );
+    let output = match sent {
+        Ok(output) => {
+            close(python, request, &result);
+            drop(inside);
+            Ok(output)
+        }
+        Err(stop) => {
+            drop(inside);
+            let failure = match stop {
+                Stop::Raised(raised) => failed(python, request, call, raised),
+                Stop::Broken(failure) => ended_early(python, failure),
+            };
+            close(python, request, &result);
+            Err(failure)
+        }
     };
-    close(python, request, &result);
     if let Some(meter) = call.observed.meter() {
         meter.application_finishes(now());
     }

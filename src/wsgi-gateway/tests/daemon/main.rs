@@ -14,6 +14,7 @@ mod load;
 mod loading;
 mod reasons;
 mod response;
+mod stuck;
 mod succession;
 
 /// A script that calls the function named by the path, e.g. `/hello`.
