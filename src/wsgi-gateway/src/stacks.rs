@@ -63,8 +63,9 @@ pub fn register(python: Python<'_>, objects: &Objects) -> Result<(), Raised> {
     let signal = number(python, signal_of(index))?;
     let descriptor = number(python, stacks.file.lock().as_raw_fd())?;
     let watch = objects.watch_stacks.object(python);
-    watch.call2(python, &signal, &descriptor)?;
-    stacks.registered.store(index + 1, Ordering::Relaxed);
+    if watch.call2(python, &signal, &descriptor)?.is_true(python)? {
+        stacks.registered.store(index + 1, Ordering::Relaxed);
+    }
     Ok(())
 }
 
