@@ -17,35 +17,43 @@ pub const HANDLER: &CStr = c"wsgi-script";
 /// The media type that AddType may give to scripts instead.
 pub const HANDLER_TYPE: &[u8] = b"application/x-httpd-wsgi";
 
+/// The note that a mapping is deliberate.
+const NOTE: &CStr = c"alias-forced-type";
+
 /// Maps the request if an alias of its server matches: the first one wins.
 pub fn translate(request: Request<'_>) -> Status {
-    let Some(config) = ServerConfig::of(request.server()) else {
-        return Status::DECLINED;
-    };
-    let Some(uri) = request.uri().filter(|uri| uri.starts_with(b"/")) else {
-        return Status::DECLINED;
-    };
-    let found = config
-        .aliases
-        .iter()
-        .find_map(|alias| target(alias, request, uri).map(|filename| (*alias, filename)));
-    let Some((alias, filename)) = found else {
+    let Some((alias, filename)) = first_match(request) else {
         return Status::DECLINED;
     };
     request.set_target(filename, HANDLER);
     // CGI's own alias leaves this note, by which other modules see that the mapping is deliberate.
-    let handler = PoolStr::constant(HANDLER);
-    request
-        .notes()
-        .set(PoolStr::constant(c"alias-forced-type"), handler);
+    let (note, handler) = (PoolStr::constant(NOTE), PoolStr::constant(HANDLER));
+    request.notes().set(note, handler);
     request.set_own_value((&raw const *alias).cast_mut().cast());
     Status::OK
+}
+
+fn first_match(request: Request<'_>) -> Option<(&'static Alias, PoolStr<'_>)> {
+    let config = ServerConfig::of(request.server())?;
+    let uri = request.uri().filter(|uri| uri.starts_with(b"/"))?;
+    let mut aliases = config.aliases.iter();
+    aliases.find_map(|alias| target(alias, request, uri).map(|filename| (*alias, filename)))
 }
 
 /// The alias that mapped this request.
 pub fn alias_of(request: Request<'_>) -> Option<&'static Alias> {
     // SAFETY: `translate` alone stores a value, and an alias lives as long as the configuration.
-    unsafe { request.own_value().cast::<Alias>().as_ref() }
+    let own = unsafe { request.own_value().cast::<Alias>().as_ref() };
+    own.or_else(|| alias_of_replacement(request))
+}
+
+/// The same for a request that took over the mapping of another: FallbackResource and DirectoryIndex
+/// look a URL up as a subrequest and copy of it what httpd knows, the note among it.
+#[cold]
+fn alias_of_replacement(request: Request<'_>) -> Option<&'static Alias> {
+    let mapped = request.notes().value(NOTE) == Some(HANDLER.to_bytes());
+    let (alias, _) = mapped.then(|| first_match(request)).flatten()?;
+    Some(alias)
 }
 
 /// The file that `uri` maps to by this alias, if it matches.

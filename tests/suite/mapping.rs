@@ -234,3 +234,20 @@ fn embedded_applications_can_be_forbidden() {
     server.expect_log("mbedded");
     assert_eq!(server.get("/").status(), 500);
 }
+
+in_both_modes! {
+    fn an_application_may_answer_for_what_is_not_there(mode) {
+        let server = Server::builder(mode)
+            .app("/app", "mapped")
+            .file("htdocs/page.txt", "the page")
+            .file("htdocs/listed/page.txt", "listed")
+            .directive(
+                "<Directory @ROOT@/htdocs>\nFallbackResource /app\n</Directory>\n\
+                 <Directory @ROOT@/htdocs/listed>\nDirectoryIndex /app/index\n</Directory>",
+            )
+            .start();
+        assert_eq!(server.text("/page.txt"), "the page");
+        assert_eq!(server.text("/not/there"), "/app||app.wsgi");
+        assert_eq!(server.text("/listed/"), "/app|/index|app.wsgi");
+    }
+}
