@@ -11,6 +11,7 @@ use crate::support::serving;
 
 /// Stands where the group's Python would, and answers by the query of the request.
 const IMPOSTOR: &str = r#"#!/usr/bin/python3
+import os
 import socket
 import struct
 
@@ -37,6 +38,12 @@ while True:
         elif b"descriptors" in request:
             for _ in range(200):
                 socket.send_fds(child, [frame(LOG, b"\x07line")], [0])
+        elif b"babble" in request:
+            os.write(6, b"nonsense")
+            child.sendall(frame(HEAD, head(200, b"OK")) + frame(DATA, b"fine") + frame(END))
+        elif b"flood" in request:
+            for _ in range(1000):
+                os.write(6, b"\x01\x01")
         else:
             child.sendall(frame(HEAD, head(200, b"OK")) + frame(DATA, b"fine") + frame(END))
         child.recv(1)
@@ -70,4 +77,24 @@ fn what_a_daemon_sends_against_the_rules_is_a_500_and_named_in_the_log() {
     }
     assert_eq!(server.log().text().matches("broke the protocol").count(), 3);
     assert_eq!(server.text("/?right"), "fine");
+}
+
+#[test]
+fn what_a_daemon_says_to_the_monitor_against_the_rules_is_the_last_that_is_heard() {
+    if only_ours("it has no monitor") {
+        return;
+    }
+    for (wrong, reason) in [
+        ("babble", "it sent what is no message"),
+        ("flood", "it sent more than 100 messages within 10 s"),
+    ] {
+        let server = start();
+        assert_eq!(server.text("/?right"), "fine");
+        let daemons = server.daemons();
+        server.get(&format!("/?{wrong}"));
+        let line = server.wait_for_log("is not listened to any more");
+        assert!(line.contains(reason), "{line}");
+        assert_eq!(server.text("/?right"), "fine");
+        assert!(server.daemons() == daemons);
+    }
 }
