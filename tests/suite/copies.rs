@@ -91,3 +91,34 @@ fn the_main_interpreter_is_one_and_the_log_says_so() {
     server.expect_log("interpreters=2 has no effect for %{GLOBAL}");
     assert_eq!(server.text("/"), "Hello World!");
 }
+
+#[test]
+fn a_copy_whose_lock_is_never_given_back_does_not_end_the_requests_of_others() {
+    if only_ours("it has one interpreter for an application") {
+        return;
+    }
+    let Some(python) = python_with(|minor| minor >= 13) else {
+        return;
+    };
+    let venv = python::venv(python, python::NONE);
+    let options = format!(
+        "threads=4 interpreters=2 deadlock-timeout=1 graceful-timeout=60 python-home={}",
+        venv.display()
+    );
+    let mut server = Server::builder(Mode::Daemon)
+        .daemon(&options)
+        .app("/", "stuck")
+        .start();
+    server.expect_log("deadlock-timeout=1");
+    server.allow_log("");
+    let before = server.text("/");
+    let mut other = server.connect();
+    other.write(&Request::get("/gated").head()).expect("sent");
+    wait::until_true("it runs", || server.state("running-gated").exists());
+    assert_eq!(server.get("/holds").status(), 504);
+    // The next process has the code loaded by now; the old one still runs what it can.
+    assert_ne!(server.text("/"), before);
+    fs::write(server.state("gate"), "").expect("the directory is ours");
+    let answer = other.response(false).expect("an answer");
+    assert_eq!((answer.status(), answer.text()), (200, before));
+}

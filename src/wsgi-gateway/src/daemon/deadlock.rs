@@ -72,6 +72,6 @@ impl Control {
             }
         }
         self.service.permits.write_off(lost);
-        self.replace("deadlock_timeout", "deadlock-timeout: to be replaced");
+        self.supersede("deadlock_timeout", "deadlock-timeout: to be replaced");
     }
 }

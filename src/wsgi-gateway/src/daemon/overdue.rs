@@ -143,7 +143,7 @@ impl Control {
             exchange.give_up(seen.number);
         }
         self.service.permits.write_off(stuck.len());
-        self.replace("request_timeout", "request-timeout: to be replaced");
+        self.supersede("request_timeout", "request-timeout: to be replaced");
     }
 
     /// The stacks of all threads, as lines that begin with a line feed. When the GIL cannot be had,

@@ -159,6 +159,16 @@ impl Control {
         }
     }
 
+    /// Has the process replaced for a reason that cannot wait: from now on it only finishes requests,
+    /// and its successor is started beside it.
+    pub(super) fn supersede(&mut self, cause: &'static str, reason: &str) {
+        if self.ending.is_none() {
+            self.succession.paused = true;
+            self.ask_for_successor(cause, reason);
+        }
+        self.replace(cause, "finishing the requests that can be finished");
+    }
+
     fn ask_for_successor(&mut self, cause: &'static str, reason: &str) {
         let report = Report::SuccessorWanted(SuccessorWanted {
             paused: self.succession.paused,
