@@ -28,6 +28,12 @@ const LONGEST: u32 = 60;
 /// Why a daemon did not answer a request.
 #[derive(Debug, Error)]
 pub enum DaemonError {
+    /// The group runs a program and serves no requests.
+    #[error("the process group '{group}' has threads=0 and answers no requests")]
+    NoThreads {
+        /// The group.
+        group: String,
+    },
     /// No daemon took the request in time.
     #[error("no daemon of group '{group}' took the request within {} s", waited.as_secs())]
     Queue {
@@ -143,7 +149,9 @@ impl DaemonError {
             DaemonError::Replaced { .. } | DaemonError::Overloaded { .. } => 503,
             DaemonError::Lost { .. } | DaemonError::Socket { .. } => 502,
             DaemonError::TimedOut { .. } | DaemonError::Expired { .. } => 504,
-            DaemonError::Protocol { .. } | DaemonError::Header { .. } => 500,
+            DaemonError::Protocol { .. }
+            | DaemonError::Header { .. }
+            | DaemonError::NoThreads { .. } => 500,
             DaemonError::Gateway(failure) => failure.status(),
         }
     }

@@ -42,6 +42,7 @@ pub struct Group {
     servers: Vec<Server<'static>>,
     socket: PathBuf,
     processes: u32,
+    threads: u32,
     server_metrics: bool,
     connect_timeout: Duration,
     socket_timeout: Duration,
@@ -120,6 +121,7 @@ impl Group {
             servers: parts.servers,
             socket: parts.socket,
             processes: parts.processes,
+            threads: parts.threads,
             server_metrics: parts.server_metrics,
             connect_timeout: parts.connect_timeout,
             socket_timeout: parts.socket_timeout,
@@ -178,6 +180,10 @@ impl Group {
         head: &mut EncodedHead,
         body: &mut RequestBody<'_>,
     ) -> Result<(Status, Vec<u8>), DaemonError> {
+        if self.threads == 0 {
+            let group = self.display_name();
+            return Err(DaemonError::NoThreads { group });
+        }
         let patience = self.patience();
         let mut lost = 0;
         let mut turned_away = 0;

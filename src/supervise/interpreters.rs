@@ -24,8 +24,14 @@ pub fn of_group(configuration: &Configuration, group: &DaemonOptions) -> Interpr
         selector: Selector::of_process_group(&group.name),
         setting: Setting::SwitchInterval(interval),
     });
+    // A program may handle signals unless a section for its application group says otherwise.
+    let program = (group.threads == 0).then(|| Rule {
+        selector: Selector::of_process_group(&group.name),
+        setting: Setting::RestrictSignal(false),
+    });
     let rules = option
         .into_iter()
+        .chain(program)
         .chain(configuration.interpreter_rules.iter().cloned());
     options(configuration, &rules.collect::<Vec<_>>(), &group.name)
 }

@@ -13,7 +13,7 @@ use wsgi_wire::launch::{GatewayConfig, GroupSpec, Identity, ImportScript, List, 
 
 use super::probe::{self, Unfit};
 use super::{interpreters, settings};
-use crate::config::{Configuration, DaemonGroup};
+use crate::config::{Configuration, DaemonGroup, Import};
 use crate::httpd::log::{self, Level};
 use crate::httpd::pool::Pool;
 use crate::httpd::server::{self, Server};
@@ -107,6 +107,33 @@ pub enum PlanError {
         /// The process group.
         group: String,
     },
+    /// A group without request threads has no program, or several.
+    #[error(
+        "WSGIDaemonProcess {group}: threads=0 runs the one script that a WSGIImportScript names for \
+         the group, and {count} are named"
+    )]
+    Programs {
+        /// The process group.
+        group: String,
+        /// How many are named.
+        count: usize,
+    },
+    /// A group without request threads is to answer.
+    #[error("{directive} {script}: the process group '{group}' has threads=0 and answers nothing")]
+    NoThreads {
+        /// The directive.
+        directive: &'static str,
+        /// The script.
+        script: String,
+        /// The process group.
+        group: String,
+    },
+    /// An option that a group without request threads cannot follow.
+    #[error("WSGIDaemonProcess {group}: recycle-memory needs threads")]
+    ProgramOption {
+        /// The process group.
+        group: String,
+    },
     /// An import wants embedded mode, which is forbidden.
     #[error("{directive} {script}: WSGIRestrictEmbedded keeps scripts out of Apache's processes")]
     ImportEmbedded {
@@ -168,6 +195,7 @@ pub fn check(pool: Pool<'static>) -> Result<(), PlanError> {
 pub fn resolve(configuration: &Configuration, server: Server<'static>) -> Result<Plan, PlanError> {
     check_imports(configuration)?;
     check_functions(configuration)?;
+    check_programs(configuration)?;
     let plan_group = |group| planned(configuration, server, group);
     let groups = configuration
         .groups
@@ -228,6 +256,40 @@ fn check_functions(configuration: &Configuration) -> Result<(), PlanError> {
     Ok(())
 }
 
+/// A group without request threads runs one script and answers nothing.
+fn check_programs(configuration: &Configuration) -> Result<(), PlanError> {
+    let groups = configuration.groups.iter();
+    for options in groups.map(|group| &group.options) {
+        if options.threads > 0 {
+            continue;
+        }
+        let group = text(&options.name);
+        let no_threads = |directive, script: &[u8]| PlanError::NoThreads {
+            directive,
+            script: text(script),
+            group: group.clone(),
+        };
+        let mut aliases = configuration.imports.iter();
+        let answers =
+            |import: &&Import| import.process_group == options.name && import.callable.is_some();
+        if let Some(alias) = aliases.find(answers) {
+            return Err(no_threads(alias.directive, &alias.script));
+        }
+        let mut functions = configuration.function_groups.iter();
+        if let Some((directive, script, _)) = functions.find(|(_, _, name)| *name == options.name) {
+            return Err(no_threads(directive, script));
+        }
+        let count = imports_of(configuration, &options.name).len();
+        if count != 1 {
+            return Err(PlanError::Programs { group, count });
+        }
+        if options.recycle_memory > 0 {
+            return Err(PlanError::ProgramOption { group });
+        }
+    }
+    Ok(())
+}
+
 /// The scripts to be loaded when a process of the group starts, each once however many virtual hosts
 /// ask for it; an empty name is embedded mode.
 pub fn imports_of(configuration: &Configuration, process_group: &[u8]) -> Vec<ImportScript> {
@@ -252,14 +314,20 @@ fn planned(
 ) -> Result<PlannedGroup, PlanError> {
     let options = &group.options;
     let (apache_major, apache_minor, apache_patch) = server::version();
+    let runs_program = options.threads == 0;
     let gateway = GatewayConfig {
         process_group: options.name.clone(),
         processes: options.processes.unwrap_or(1).max(1),
-        threads: options.threads.max(1),
+        threads: options.threads,
         // Copies of an application share no objects, as processes do not.
         multiprocess: options.processes.is_some() || options.interpreters > 1,
-        copies: options.interpreters,
-        reserve_main: configuration.reserves_main(&options.name),
+        copies: if runs_program {
+            1
+        } else {
+            options.interpreters
+        },
+        // A program has the main interpreter, the only one in which Python handles signals.
+        reserve_main: !runs_program && configuration.reserves_main(&options.name),
         python_path: List(options.python_path.clone()),
         home: options.home.clone(),
         imports: List(imports_of(configuration, &options.name)),
@@ -270,7 +338,10 @@ fn planned(
         log_level: server.log_level(),
         server: server::facts(),
         server_metrics: options.server_metrics,
-        telemetry: configuration.telemetry.record(),
+        telemetry: match runs_program {
+            true => None,
+            false => configuration.telemetry.record(),
+        },
         script_owner: script_owner(options)?,
     };
     let python_home = options

@@ -53,6 +53,7 @@ mod reloading;
 mod request_directives;
 mod response;
 mod restart;
+mod service_groups;
 mod streaming;
 mod timeouts;
 mod uploads;

@@ -36,7 +36,7 @@ pub struct DaemonOptions {
     pub name: Vec<u8>,
     /// How many processes, if stated: stating it makes `wsgi.multiprocess` true, even for 1.
     pub processes: Option<u32>,
-    /// Request threads per process.
+    /// Request threads per process; zero: a script is the program of each.
     pub threads: u32,
     /// Interpreters of each application group in a process, each with a GIL of its own.
     pub interpreters: u32,

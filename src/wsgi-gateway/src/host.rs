@@ -17,6 +17,7 @@ use crate::interpreters::{Interpreter, InterpreterError, Interpreters};
 use crate::log::{self, ProcessLog, level};
 use crate::observe;
 use crate::policy::{Policy, Replacement};
+use crate::program;
 use crate::python::{self, Python};
 use crate::wsgi;
 
@@ -72,6 +73,26 @@ impl Host {
                 log::to_process(level::ERROR, chain(&error).as_bytes());
             }
         }
+    }
+
+    /// Runs the first configured import as the program of the process. Called without the GIL, on
+    /// Python's main thread; returns when the program ends.
+    pub fn run_program(&self) -> program::Ended {
+        let Some(import) = self.config.imports.0.first() else {
+            return program::nothing_to_run();
+        };
+        let copies = match self.interpreters.of(&import.application_group, None) {
+            Ok(copies) => copies,
+            Err(error) => {
+                log::to_process(level::ERROR, chain(&error).as_bytes());
+                return program::nothing_to_run();
+            }
+        };
+        let path = String::from_utf8_lossy(&import.script);
+        let line = format!("Running WSGI script '{path}' as the program of this process.");
+        log::to_process(level::INFO, line.as_bytes());
+        let lease = copies.lease();
+        program::run(lease.interpreter, &import.script)
     }
 
     /// Loads a script into every interpreter of its application group.

@@ -21,6 +21,7 @@ mod log;
 mod objects;
 mod observe;
 mod policy;
+mod program;
 mod python;
 mod running;
 mod stacks;

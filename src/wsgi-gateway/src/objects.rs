@@ -23,12 +23,13 @@ use crate::wsgi::{input, start_response};
 pub const MOD_WSGI_VERSION: [u64; 3] = [6, 1, 1];
 
 /// The files of the Python half, in the order they are executed.
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     concat!(include_str!("runtime.py"), "\0"),
     concat!(include_str!("events.py"), "\0"),
     concat!(include_str!("modules.py"), "\0"),
     concat!(include_str!("collector.py"), "\0"),
     concat!(include_str!("stacks.py"), "\0"),
+    concat!(include_str!("program.py"), "\0"),
 ];
 
 /// What tracebacks call the files of the Python half.
@@ -70,6 +71,8 @@ pub struct Objects {
     pub changed_modules: Stored,
     /// `end` of `runtime.py`.
     pub end: Stored,
+    /// `run_program` of `program.py`.
+    pub run_program: Stored,
     /// `request_started` of `events.py`.
     pub request_started: Stored,
     /// `process_signal` of `events.py`.
@@ -129,6 +132,7 @@ pub fn make(python: Python<'_>, config: &GatewayConfig, group: &[u8]) -> Result<
         enter: stored(b"enter")?,
         changed_modules: stored(b"changed_modules")?,
         end: stored(b"end")?,
+        run_program: stored(b"run_program")?,
         request_started: stored(b"request_started")?,
         process_signal: stored(b"process_signal")?,
         process_stopping: stored(b"process_stopping")?,

@@ -41,9 +41,9 @@ pub enum ConfigError {
         what: &'static str,
         path: String,
     },
-    /// A group asks for no processes or no threads.
-    #[error("process group {group:?}: the number of {what} cannot be 0")]
-    Zero { group: String, what: &'static str },
+    /// A group asks for no processes.
+    #[error("process group {0:?}: the number of processes cannot be 0")]
+    Zero(String),
     /// The monitor is root, and a group would run as root.
     #[error("process group {0:?} would run as root; give it an account with the option user")]
     Root(String),
@@ -150,13 +150,8 @@ fn check_group(spec: &GroupSpec, root: bool) -> Result<(), ConfigError> {
             return Err(ConfigError::RelativePath { group, what, path });
         }
     }
-    for (what, count) in [
-        ("processes", spec.gateway.processes),
-        ("threads", spec.gateway.threads),
-    ] {
-        if count == 0 {
-            return Err(ConfigError::Zero { group, what });
-        }
+    if spec.gateway.processes == 0 {
+        return Err(ConfigError::Zero(group));
     }
     match &spec.identity {
         Some(_) if !root => Err(ConfigError::NotRoot(group)),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use wsgi_unix::epoll::Interest;
 use wsgi_unix::log::{self, Level};
-use wsgi_unix::process::{self, ChildEnd};
+use wsgi_unix::process::{self, ChildEnd, Ended};
 use wsgi_wire::launch::{GroupSpec, VERSION_STATUS, hint_rows};
 
 use crate::chain;
@@ -259,7 +259,10 @@ impl Group {
     /// Sees to it that somebody follows a process that served.
     fn follow(&mut self, slot: usize, death: Death, obituary: &Obituary, now: Instant) {
         let (pid, lived) = (obituary.pid, obituary.lived);
-        let mut pause = self.members[slot].backoff.pause_after(death, lived);
+        // A program that is over runs again, but not again and again without a pause.
+        let over = self.spec.gateway.threads == 0 && obituary.ended == Ended::Exit(0);
+        let judged = if over { Death::Failed } else { death };
+        let mut pause = self.members[slot].backoff.pause_after(judged, lived);
         let failures = self.members[slot].backoff.failures();
         if self.inherit(slot) {
             let text = format!("{obituary}; its successor was started already");

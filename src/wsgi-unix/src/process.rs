@@ -57,6 +57,19 @@ pub fn signal_group(pid: i32, signal: i32) -> io::Result<()> {
     send(pid, signal, -1)
 }
 
+/// Sends a signal to the main thread of this process (tgkill(2)): whichever thread sends it, that one
+/// is woken from what it waits for.
+pub fn signal_main_thread(signal: i32) -> io::Result<()> {
+    let own = std::process::id();
+    // SAFETY: takes integers and touches no memory of ours; on Linux the main thread's id is the
+    // process's.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, own, own, signal) };
+    match sent {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 fn send(pid: i32, signal: i32, sign: i32) -> io::Result<()> {
     // 0, -1 and 1 would reach our own group, everybody, and init.
     if pid <= 1 {

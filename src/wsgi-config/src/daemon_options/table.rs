@@ -95,8 +95,8 @@ const BYTES: &str = "a number of bytes, perhaps with the suffix K, M or G,";
 pub const OPTIONS: &[OptionRow] = &[
     row("processes", "a number from 1", "1", "Processes of the group; stating it makes wsgi.multiprocess true",
         Take::Count(1, 65_533, |o, v| o.processes = Some(v))),
-    row("threads", "a number from 1 to 65533", "15", "Requests a process runs at once",
-        Take::Count(1, 65_533, |o, v| o.threads = v)),
+    row("threads", "a number from 0 to 65533", "15", "Requests a process runs at once; 0: a WSGIImportScript is its program",
+        Take::Count(0, 65_533, |o, v| o.threads = v)),
     row("interpreters", "a number from 1 to 64", "1", "Copies of each application in a process, each with a GIL of its own (Python 3.13)",
         Take::Count(1, 64, |o, v| o.interpreters = v)),
     row("user", "an account name or #uid", "Apache's User", "The account the processes run as",

@@ -127,6 +127,15 @@ impl Control {
     }
 }
 
+/// Ends the process with this status after this time, whatever the exit functions do until then.
+pub(super) fn end_within(time: Duration, status: i32) {
+    guard(Ending {
+        deadline: after(time),
+        status,
+        cause: "",
+    });
+}
+
 /// Ends the process in time whatever the exit functions do.
 fn guard(ending: Ending) {
     let earliest = Instant::now() + EXIT_FUNCTIONS;

@@ -11,6 +11,7 @@
 //! * [`succession`] is how another process follows this one without a gap.
 //! * [`threads`] and [`worker`] are the request threads, [`service`] is what they share, and
 //!   [`permits`] says who may run; [`activity`] is when they last did.
+//! * [`program`] takes the place of all that where a group has no request threads.
 //! * [`connection`] and [`frames`] move one request and its response.
 
 mod activity;
@@ -23,6 +24,7 @@ mod frames;
 mod log;
 mod overdue;
 mod permits;
+mod program;
 mod service;
 mod start;
 mod succession;
@@ -93,6 +95,9 @@ fn serve() -> Result<Infallible, DaemonStartError> {
     // SAFETY: this thread holds the GIL (see `run`); its thread state is not used again but through
     // the host, which has adopted it.
     unsafe { ffi::PyEval_SaveThread() };
+    if config.gateway.threads == 0 {
+        return program::run(&host, &config, monitor);
+    }
 
     let wake = Arc::new(start::main_wake()?);
     let watch = Watch::new(monitor, Arc::clone(&wake))?;
@@ -104,7 +109,7 @@ fn serve() -> Result<Infallible, DaemonStartError> {
         client_uid: config.client_uid,
         own_uid: accounts::own_uid(),
     };
-    let threads = config.gateway.threads.max(1);
+    let threads = config.gateway.threads;
     let limits = Limits::draw(&config.settings);
     let permits = Permits::new(threads, limits.requests, row);
     let service = Service::new(

@@ -70,7 +70,8 @@ const TIMERS: [Timer; 6] = [
 pub(super) struct Limits {
     /// Requests after which the process is replaced; 0: any number.
     pub(super) requests: u64,
-    restart: Option<Instant>,
+    /// When the process is old.
+    pub(super) restart: Option<Instant>,
     memory_look: Instant,
     /// When to look at the GIL.
     pub(super) gil_look: Option<Instant>,
