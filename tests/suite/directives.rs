@@ -343,6 +343,11 @@ fn arguments_are_taken_in_every_spelling_that_httpd_allows() {
         "WSGIProcessGroup %{GLOBAL}\nWSGIApplicationGroup %{SERVER}",
         "WSGIPythonPath /usr/lib:/usr/share",
     ] {
+        // There a group may not be defined again in the same words.
+        let again = line.matches("WSGIDaemonProcess a ").count() > 1;
+        if again && compat().is_some() {
+            continue;
+        }
         let (right, said) = with(line).configtest();
         assert!(right, "{line}: {said}");
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use wsgi_tests::apache::only_ours;
 use wsgi_tests::python;
 use wsgi_tests::{Builder, Mode, Request, Server, curl};
 
@@ -68,6 +69,9 @@ fn the_daemon_example_answers() {
 
 #[test]
 fn the_example_of_users_answers_those_it_knows() {
+    if only_ours("its functions have no option process-group") {
+        return;
+    }
     let users = fs::read_to_string(examples().join("users.py")).expect("an example");
     let mut server = with_example("users.conf", &[])
         .modules(&["authn_core", "auth_basic", "authz_user"])
