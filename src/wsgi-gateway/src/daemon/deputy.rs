@@ -107,7 +107,6 @@ fn interrupt(
         return;
     }
     let stacks = stacks::of_interpreter(python, interpreter);
-    drop(attached);
     let title = running.title().unwrap_or_default();
     let mut text = format!(
         "Injected RequestTimeout into thread {}, where {title} has run into request-timeout:",
@@ -118,7 +117,10 @@ fn interrupt(
         text.push_str("\n  ");
         text.push_str(call);
     }
-    if !exchange.tell(number, level::INFO, text.as_bytes()) {
+    // Before the GIL is let go of: the request may end as soon as its thread gets it.
+    let told = exchange.tell_at_once(number, level::INFO, text.as_bytes());
+    drop(attached);
+    if !told {
         (service.log)(level::INFO, text.as_bytes());
     }
 }

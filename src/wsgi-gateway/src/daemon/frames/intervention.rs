@@ -30,9 +30,17 @@ impl FrameExchange {
 
     /// Writes lines to the log of this request; whether that was possible.
     pub(in crate::daemon) fn tell(&self, number: u64, level: u8, text: &[u8]) -> bool {
-        let Some(mut request) = self.grasp(number) else {
-            return false;
-        };
+        let request = self.grasp(number, PATIENCE);
+        request.is_some_and(|request| self.log_in(request, level, text))
+    }
+
+    /// As [`FrameExchange::tell`], for a caller with the GIL: does not wait for the exchange.
+    pub(in crate::daemon) fn tell_at_once(&self, number: u64, level: u8, text: &[u8]) -> bool {
+        let request = self.grasp(number, Duration::ZERO);
+        request.is_some_and(|request| self.log_in(request, level, text))
+    }
+
+    fn log_in(&self, mut request: MutexGuard<'_, Request>, level: u8, text: &[u8]) -> bool {
         if !request.started {
             request.early.push((level, text.to_vec()));
             return true;
@@ -51,7 +59,7 @@ impl FrameExchange {
         self.running.give_up();
         // Whoever holds the exchange while waiting for the client lets go of it.
         self.cut_wait(number);
-        let Some(mut request) = self.grasp(number) else {
+        let Some(mut request) = self.grasp(number, PATIENCE) else {
             return;
         };
         if self.start(&mut request).is_ok() {
@@ -64,7 +72,8 @@ impl FrameExchange {
 
     /// As [`FrameExchange::give_up`], but a request that has not started goes to another process.
     pub(in crate::daemon) fn hand_back(&self, number: u64) {
-        if let Some(mut request) = self.grasp(number).filter(|request| !request.started) {
+        let request = self.grasp(number, PATIENCE);
+        if let Some(mut request) = request.filter(|request| !request.started) {
             self.running.give_up();
             self.refuse(&mut request);
             return;
@@ -73,8 +82,8 @@ impl FrameExchange {
     }
 
     /// The state of this request, if it can be had now and has a connection that works.
-    fn grasp(&self, number: u64) -> Option<MutexGuard<'_, Request>> {
-        let request = self.request.try_lock_for(PATIENCE)?;
+    fn grasp(&self, number: u64, patience: Duration) -> Option<MutexGuard<'_, Request>> {
+        let request = self.request.try_lock_for(patience)?;
         if !self.running.still_runs(number) || request.failed.is_some() {
             return None;
         }
