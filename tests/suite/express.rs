@@ -125,6 +125,29 @@ fn without_an_application_files_are_served_and_no_daemon_runs() {
 }
 
 #[test]
+fn a_service_runs_beside_the_application() {
+    if only_ours(WHY) {
+        return;
+    }
+    let site = Site::new();
+    let script = site.file(
+        "tasks.py",
+        "import sys\nimport time\n\nprint('the tasks have begun', file=sys.stderr)\nwhile True:\n    \
+         time.sleep(600)\n",
+    );
+    let options = ["--service-script", "tasks", &script];
+    site.start(&options);
+    assert_eq!(site.text("/"), "Hello World!");
+    wait::until_true("it runs", || site.log().contains("the tasks have begun"));
+    let other = site.set_up(&[&options[..], &["--service-user", "other", "nobody"]].concat());
+    let said = String::from_utf8_lossy(&other.stderr);
+    assert!(
+        said.contains("--service-user other: there is no --service-script"),
+        "{said}"
+    );
+}
+
+#[test]
 fn included_files_map_urls_before_the_application() {
     if only_ours(WHY) {
         return;
@@ -399,8 +422,8 @@ fn options_that_cannot_be_met_are_named() {
             "cannot stand in Apache's configuration",
         ),
         (
-            &["--service-script", "a", "b"],
-            "--service-script is not offered",
+            &["--service-log-file", "a", "b"],
+            "--service-log-file is not offered",
         ),
     ];
     for (options, expected) in refusals {

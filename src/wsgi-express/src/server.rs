@@ -12,7 +12,9 @@ use wsgi_unix::accounts;
 
 use crate::layout::{self, ServerRoot};
 use crate::locate::{self, LocateError};
-use crate::options::{ApplicationType, FileOptions, LogOptions, PoolOptions, ServerOptions};
+use crate::options::{
+    ApplicationType, FileOptions, LogOptions, PoolOptions, ServerOptions, ServiceOptions,
+};
 
 /// Accounts Apache runs as: Debian, RHEL, Arch, others.
 const APACHE_USERS: &[&str] = &["www-data", "apache", "http", "daemon", "nobody"];
@@ -46,6 +48,14 @@ pub enum ServerError {
         what: &'static str,
         /// The file.
         path: PathBuf,
+    },
+    /// An account or group for a service that is not there.
+    #[error("{option} {name}: there is no --service-script of that name")]
+    NoService {
+        /// The option.
+        option: &'static str,
+        /// The name it gives.
+        name: String,
     },
     /// A port for TLS, and nothing to prove who we are with.
     #[error(
@@ -105,6 +115,19 @@ pub enum Log {
     },
 }
 
+/// A script that runs beside the application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// The script.
+    pub script: PathBuf,
+    /// The account it runs as, if it was said.
+    pub user: Option<String>,
+    /// The group it runs as, if it was said.
+    pub group: Option<String>,
+}
+
 /// What a server proves who it is with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
@@ -137,6 +160,8 @@ pub struct Server {
     pub url_aliases: Vec<(String, PathBuf)>,
     /// Extensions of files and the scripts that answer for them.
     pub handlers: Vec<(String, PathBuf)>,
+    /// Scripts that run beside the application.
+    pub services: Vec<Service>,
     /// The types of files.
     pub mime_types: PathBuf,
     /// The certificate, if there is a port for TLS.
@@ -183,6 +208,7 @@ impl Server {
             python_home: python_home.as_deref().map(absolute).transpose()?,
             url_aliases: pairs(&options.content.url_alias)?,
             handlers: pairs(&options.content.add_handler)?,
+            services: services(&options.services)?,
             mime_types: options
                 .content
                 .mime_types
@@ -335,6 +361,37 @@ pub fn absolute(path: &Path) -> Result<PathBuf, ServerError> {
 fn pairs(words: &[String]) -> Result<Vec<(String, PathBuf)>, ServerError> {
     let pair = |pair: &[String]| Ok((pair[0].clone(), absolute(Path::new(&pair[1]))?));
     words.chunks_exact(2).map(pair).collect()
+}
+
+fn services(options: &ServiceOptions) -> Result<Vec<Service>, ServerError> {
+    let of = |words: &[String], name: &str| {
+        let mut pairs = words.chunks_exact(2);
+        pairs
+            .rfind(|pair| pair[0] == name)
+            .map(|pair| pair[1].clone())
+    };
+    let mut services = Vec::new();
+    for (name, script) in pairs(&options.service_script)? {
+        services.push(Service {
+            script: file("--service-script", &script)?,
+            user: of(&options.service_user, &name),
+            group: of(&options.service_group, &name),
+            name,
+        });
+    }
+    let named = [
+        ("--service-user", &options.service_user),
+        ("--service-group", &options.service_group),
+    ];
+    for (option, words) in named {
+        for pair in words.chunks_exact(2) {
+            if !services.iter().any(|service| service.name == pair[0]) {
+                let name = pair[0].clone();
+                return Err(ServerError::NoService { option, name });
+            }
+        }
+    }
+    Ok(services)
 }
 
 fn script(options: &ServerOptions, root: &ServerRoot) -> Result<PathBuf, ServerError> {

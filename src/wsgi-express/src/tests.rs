@@ -30,6 +30,7 @@ fn server() -> Server {
         python_home: None,
         url_aliases: Vec::new(),
         handlers: Vec::new(),
+        services: Vec::new(),
         mime_types: "/etc/mime.types".into(),
         certificate: None,
         envvars: "/tmp/root/envvars".into(),

@@ -18,7 +18,6 @@ enum Fate {
 struct Row(&'static str, usize, Fate, &'static str);
 
 const DEBUGGING: &str = "run the application under the tool with wsgiref.simple_server instead";
-const SERVICES: &str = "run the script as a service of its own, with systemd for example";
 const COLLECTOR: &str = "name the socket with --telemetry-service and run mod_wsgi-telemetry";
 
 #[rustfmt::skip]
@@ -26,10 +25,7 @@ const ROWS: &[Row] = &[
     Row("verbose-debugging", 0, Fate::Warning, "use --log-level debug"),
     Row("process-name", 1, Fate::Warning, "Apache keeps its own title; --display-name is that of the daemons"),
     Row("with-php5", 0, Fate::Refusal, "run PHP in a server of its own and name it with --proxy-mount-point"),
-    Row("service-script", 2, Fate::Refusal, SERVICES),
-    Row("service-user", 2, Fate::Refusal, SERVICES),
-    Row("service-group", 2, Fate::Refusal, SERVICES),
-    Row("service-log-file", 2, Fate::Refusal, SERVICES),
+    Row("service-log-file", 2, Fate::Refusal, "services log to the error log; let the script open a file of its own"),
     Row("enable-telemetry", 0, Fate::Refusal, COLLECTOR),
     Row("telemetry-ui-port", 1, Fate::Refusal, COLLECTOR),
     Row("debug-mode", 0, Fate::Refusal, DEBUGGING),

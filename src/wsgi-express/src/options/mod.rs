@@ -14,6 +14,7 @@ mod listener;
 mod logs;
 mod pool;
 mod proxy;
+mod services;
 #[cfg(test)]
 mod tests;
 mod watching;
@@ -33,6 +34,7 @@ pub use listener::{ListenerOptions, TlsOptions};
 pub use logs::{LogLevel, LogOptions};
 pub use pool::{Mpm, PoolOptions};
 pub use proxy::ProxyOptions;
+pub use services::ServiceOptions;
 pub use watching::WatchingOptions;
 
 /// Writes a ready server root for one application and runs Apache on it.
@@ -83,6 +85,9 @@ pub struct ServerOptions {
     /// The daemon processes.
     #[command(flatten, next_help_heading = "Daemon processes")]
     pub daemon: DaemonOptions,
+    /// Programs beside the application.
+    #[command(flatten, next_help_heading = "Services")]
+    pub services: ServiceOptions,
     /// Files and pages.
     #[command(flatten, next_help_heading = "Files and pages")]
     pub content: ContentOptions,

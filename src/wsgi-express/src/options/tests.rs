@@ -54,12 +54,12 @@ fn paths_are_made_absolute() {
 
 #[test]
 fn what_is_not_offered_is_refused_with_what_to_do_instead() {
-    let refused = refusal(&["app.wsgi", "--service-script", "tasks", "tasks.py"]);
+    let refused = refusal(&["app.wsgi", "--service-log-file", "tasks", "tasks.log"]);
     assert!(
-        refused.contains("--service-script is not offered: "),
+        refused.contains("--service-log-file is not offered: "),
         "{refused}"
     );
-    assert!(refused.contains("systemd"), "{refused}");
+    assert!(refused.contains("error log"), "{refused}");
     assert!(refusal(&["--enable-debugger"]).contains("wsgiref.simple_server"));
     assert!(refusal(&["--no-such-option"]).contains("unexpected argument"));
 }

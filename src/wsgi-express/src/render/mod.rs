@@ -70,6 +70,7 @@ pub fn httpd_conf(options: &ServerOptions, server: &Server) -> Result<String, Qu
         ("MODULE_RELOADING", flag(app.reload_on_changes)),
         ("APPLICATION_SETTINGS", processes::settings(options)?),
         ("PROCESSES", processes::processes(options, server)?),
+        ("SERVICES", processes::services(options, server)?),
         ("ACCESS", processes::access(options)?),
         ("WATCHING", processes::watching(&options.watching)?),
         ("INCLUDES", content::includes(&options.content)?),

@@ -68,19 +68,8 @@ pub fn processes(options: &ServerOptions, server: &Server) -> Result<String, Quo
         add("processes", processes.to_string());
     }
     add("threads", options.pool.threads.to_string());
-    add("home", quoted_path(&server.working_directory)?);
-    if let Some(home) = &server.python_home {
-        add("python-home", quoted_path(home)?);
-    }
-    if !app.python_path.is_empty() {
-        add(
-            "python-path",
-            search_path(app.python_path.iter().map(AsRef::as_ref))?,
-        );
-    }
-    if let Some(locale) = &app.locale {
-        add("lang", quoted(locale)?);
-        add("locale", quoted(locale)?);
+    for (name, value) in of_python(options, server)? {
+        add(name, value);
     }
     if options.watching.server_metrics {
         add("server-metrics", "On".to_owned());
@@ -90,6 +79,49 @@ pub fn processes(options: &ServerOptions, server: &Server) -> Result<String, Quo
     }
     line += "\nWSGIRestrictEmbedded On\n";
     Ok(line)
+}
+
+/// What the application and services have alike: where they run, and on which Python.
+fn of_python(
+    options: &ServerOptions,
+    server: &Server,
+) -> Result<Vec<(&'static str, String)>, QuoteError> {
+    let app = &options.app;
+    let mut pairs = vec![("home", quoted_path(&server.working_directory)?)];
+    if let Some(home) = &server.python_home {
+        pairs.push(("python-home", quoted_path(home)?));
+    }
+    if !app.python_path.is_empty() {
+        let path = search_path(app.python_path.iter().map(AsRef::as_ref))?;
+        pairs.push(("python-path", path));
+    }
+    if let Some(locale) = &app.locale {
+        pairs.push(("lang", quoted(locale)?));
+        pairs.push(("locale", quoted(locale)?));
+    }
+    Ok(pairs)
+}
+
+/// Scripts that run beside the application, each the program of a process without threads.
+pub fn services(options: &ServerOptions, server: &Server) -> Result<String, QuoteError> {
+    let mut text = String::new();
+    for service in &server.services {
+        let group = quoted(&format!("service:{}", service.name))?;
+        text += &format!("WSGIDaemonProcess {group} threads=0 display-name=%{{GROUP}}");
+        for (name, value) in of_python(options, server)? {
+            text += &format!(" \\\n    {name}={value}");
+        }
+        for (name, value) in [("user", &service.user), ("group", &service.group)] {
+            if let Some(value) = value {
+                text += &format!(" \\\n    {name}={}", quoted(value)?);
+            }
+        }
+        let script = quoted_path(&service.script)?;
+        text += &format!(
+            "\nWSGIImportScript {script} process-group={group} application-group=%{{GLOBAL}}\n"
+        );
+    }
+    Ok(text)
 }
 
 fn embedded(options: &ServerOptions, server: &Server) -> Result<String, QuoteError> {
