@@ -269,6 +269,7 @@ fn make_embedded(
         processes,
         threads,
         multiprocess: processes > 1,
+        run_once: false,
         copies: 1,
         reserve_main: configuration.reserves_main(b""),
         python_path: List(configuration.python_path.clone()),

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use thiserror::Error;
-use wsgi_config::daemon_options::DaemonOptions;
+use wsgi_config::daemon_options::{DaemonOptions, Drawn};
 use wsgi_unix::accounts::{self, Account};
 use wsgi_wire::launch::{GatewayConfig, GroupSpec, Identity, ImportScript, List, ScriptOwner};
 
@@ -321,6 +321,12 @@ fn planned(
         threads: options.threads,
         // Copies of an application share no objects, as processes do not.
         multiprocess: options.processes.is_some() || options.interpreters > 1,
+        run_once: options.threads == 1
+            && options.maximum_requests
+                == Drawn {
+                    least: 1,
+                    jitter: 0,
+                },
         copies: if runs_program {
             1
         } else {

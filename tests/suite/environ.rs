@@ -238,3 +238,17 @@ fn a_daemon_group_says_whether_it_has_several_processes_and_threads() {
     assert_eq!(flags("/many"), (true, true));
     assert_eq!(flags("/stated"), (true, true));
 }
+
+#[test]
+fn a_process_for_one_request_says_so() {
+    let server = Server::builder(wsgi_tests::Mode::Embedded)
+        .directive("WSGIDaemonProcess once threads=1 maximum-requests=1")
+        .directive("WSGIDaemonProcess often threads=1 maximum-requests=2")
+        .directive("WSGIScriptAlias /once @APPS@/environ/app.wsgi process-group=once")
+        .directive("WSGIScriptAlias /often @APPS@/environ/app.wsgi process-group=often")
+        .start();
+    for (path, expected) in [("/once", "True"), ("/often", "False")] {
+        let environ = ask(&server, &Request::get(path));
+        assert_eq!(environ["wsgi.run_once"].1, expected, "{path}");
+    }
+}

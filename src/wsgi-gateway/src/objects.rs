@@ -280,7 +280,7 @@ fn template<'p>(
         b"wsgi.multiprocess",
         Owned::bool(python, config.multiprocess)?,
     )?;
-    set(b"wsgi.run_once", Owned::bool(python, false)?)?;
+    set(b"wsgi.run_once", Owned::bool(python, config.run_once)?)?;
     set(b"wsgi.input_terminated", Owned::bool(python, true)?)?;
     set(b"wsgi.errors", stored(b"errors")?.release(python))?;
     set(

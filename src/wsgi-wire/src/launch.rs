@@ -131,6 +131,8 @@ record! {
         threads: u32,
         /// `wsgi.multiprocess`.
         multiprocess: bool,
+        /// `wsgi.run_once`.
+        run_once: bool,
         /// How many interpreters with a GIL of their own each application group has; 0 or 1: one,
         /// as the rules say.
         copies: u32,
@@ -378,6 +380,7 @@ mod tests {
             processes: 2,
             threads: 8,
             multiprocess: true,
+            run_once: false,
             copies: 2,
             reserve_main: false,
             python_path: List(vec![b"/srv/lib".to_vec()]),

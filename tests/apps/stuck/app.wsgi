@@ -5,14 +5,14 @@ import time
 
 import mod_wsgi
 
+STATE = os.path.join(os.path.dirname(__file__), "..", "..", "state")
+
 
 @mod_wsgi.subscribe_shutdown
 def told(name, **event):
     with open(os.path.join(STATE, "reasons"), "a") as file:
         file.write(event["shutdown_reason"] + "\n")
 
-
-STATE = None
 
 
 def loops(environ):
@@ -59,8 +59,6 @@ def catches(environ):
 
 
 def application(environ, start_response):
-    global STATE
-    STATE = environ["TEST_STATE"]
     name = environ["PATH_INFO"].strip("/")
     open(os.path.join(STATE, f"running-{name}"), "w").close()
     body = globals()[name](environ) if name else None
