@@ -172,7 +172,7 @@ in_both_modes! {
         let note = wait::until("the application's note", || {
             fs::read_to_string(server.state("input_error")).ok().filter(|note| !note.is_empty())
         });
-        assert!(note.starts_with("OSError"), "{note}");
+        assert!(note.starts_with("OSError: mod_wsgi request data read error: "), "{note}");
     }
 
     fn the_input_is_dead_when_its_request_is_over(mode) {
@@ -194,7 +194,7 @@ in_both_modes! {
         let note = wait::until("the application's note", || {
             fs::read_to_string(server.state("input_error")).ok().filter(|note| !note.is_empty())
         });
-        assert!(note.starts_with("OSError"), "{note}");
+        assert!(note.starts_with("OSError: mod_wsgi request data read error: "), "{note}");
     }
 }
 

@@ -154,7 +154,7 @@ in_both_modes! {
         let note = wait::until("the application's note", || {
             std::fs::read_to_string(server.state("input_error")).ok().filter(|note| !note.is_empty())
         });
-        assert!(note.starts_with("OSError"), "{note}");
+        assert!(note.starts_with("OSError: mod_wsgi request data read error: "), "{note}");
     }
 
     fn a_body_longer_than_declared_is_the_next_request(mode) {

@@ -172,7 +172,10 @@ fn raise(python: Python<'_>, refusal: &Refusal) -> Raised {
         Refusal::Failed(Failure::BodyMalformed) => "the body is malformed",
         Refusal::Failed(_) => "the body cannot be read",
     };
-    Exception::Os.raise(python, &format!("request data read error: {reason}"))
+    Exception::Os.raise(
+        python,
+        &format!("mod_wsgi request data read error: {reason}"),
+    )
 }
 
 /// The request has taken too long, and this read was cut short for it.
