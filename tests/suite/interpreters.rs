@@ -287,7 +287,8 @@ fn a_free_threaded_python_is_refused_in_a_sentence() {
         return;
     }
     let disguise = "#!/bin/sh\nexec /usr/bin/python3 -c 'import sys\nsys.abiflags = \"t\"\n\
-                    code = sys.argv[2]\ndel sys.argv[1:3]\nexec(code)' \"$@\"\n";
+                    at = sys.argv.index(\"-c\", 1) + 1\ncode = sys.argv[at]\n\
+                    del sys.argv[1:at + 1]\nexec(code)' \"$@\"\n";
     let mut server = Server::builder(Mode::Daemon)
         .file("free/bin/python", disguise)
         .daemon("python-home=@ROOT@/free")
