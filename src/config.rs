@@ -19,6 +19,7 @@ use wsgi_config::proxy::{ProxyHeader, Subnet};
 use wsgi_config::telemetry::TelemetryService;
 use wsgi_wire::launch::PythonFlags;
 use wsgi_wire::launch::Telemetry;
+use wsgi_wire::launch::template::KEY;
 
 use crate::ffi;
 use crate::httpd::boundary::guard;
@@ -26,6 +27,7 @@ use crate::httpd::pool::{Pool, PoolStr};
 use crate::httpd::regex::Regex;
 use crate::httpd::request::Request;
 use crate::httpd::server::Server;
+use crate::keyed::Key;
 
 /// A string of the configuration's pool, which lives as long as the configuration.
 pub type ConfigStr = PoolStr<'static>;
@@ -193,7 +195,7 @@ impl ServerConfig {
     }
 }
 
-/// A process group and where it was written. Virtual hosts that were copied from one another, as
+/// A process group, or a template of groups, and where it was written. Virtual hosts that were copied from one another, as
 /// certbot does, define the same group several times.
 #[derive(Debug)]
 pub struct DaemonGroup {
@@ -286,8 +288,11 @@ pub struct Configuration {
     pub server_metrics: bool,
     /// WSGITelemetryService, WSGITelemetryOptions and WSGISlowRequests.
     pub telemetry: TelemetrySettings,
-    /// Every WSGIDaemonProcess.
+    /// Every WSGIDaemonProcess and WSGIDaemonTemplate.
     pub groups: Vec<DaemonGroup>,
+    /// Names of process groups whose keys come with requests, as they were written, and what gives
+    /// the key or why it cannot be understood.
+    pub keys: BTreeMap<Vec<u8>, Result<Key, String>>,
     /// Every WSGIImportScript, and every alias whose groups are fixed.
     pub imports: Vec<Import>,
     /// Scripts with functions that run in a named process group: directive, script and group.
@@ -351,16 +356,20 @@ impl Configuration {
     /// Whether the group's main interpreter is asked for by its own name, `%{GLOBAL}`, so that no
     /// other application group may be put there; an empty name is embedded mode.
     pub fn reserves_main(&self, process_group: &[u8]) -> bool {
-        let named = self
-            .main_interpreter_groups
-            .iter()
-            .any(|name| name == process_group);
+        // A template is written with different keys; its imports name it alone.
+        let template = process_group.strip_suffix(KEY);
+        let same = |name: &[u8]| match template {
+            Some(template) => name.starts_with(template) || name == &template[..template.len() - 1],
+            None => name == process_group,
+        };
+        let named = self.main_interpreter_groups.iter().any(|name| same(name));
         let used_in = |server: &Server<'static>| {
             !server.is_virtual()
                 || process_group.is_empty()
-                || self.process_group_uses.iter().any(|(user, name)| {
-                    user == server && (name == process_group || name.starts_with(b"%"))
-                })
+                || self
+                    .process_group_uses
+                    .iter()
+                    .any(|(user, name)| user == server && (same(name) || name.starts_with(b"%")))
         };
         named || self.main_interpreter_uses.iter().any(used_in)
     }

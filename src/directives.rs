@@ -15,7 +15,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null;
 
 use thiserror::Error;
-use wsgi_config::{OptionError, flag, interpreter};
+use wsgi_config::{OptionError, flag, interpreter, keyed};
 
 use crate::config::{ConfigStr, Configuration, DirectoryConfig};
 use crate::ffi;
@@ -23,6 +23,7 @@ use crate::httpd::boundary::guard;
 use crate::httpd::pool::Pool;
 use crate::httpd::server::Server;
 use crate::httpd::{c_bytes, field};
+use crate::keyed::Key;
 
 pub use commands::COMMANDS;
 
@@ -94,10 +95,11 @@ enum DirectiveError {
     #[error("{directive}: '{path}' is not an absolute path")]
     NotAbsolute { directive: String, path: String },
     #[error(
-        "WSGIDaemonProcess: the process group '{name}' is defined at {earlier} and, with other \
+        "{directive}: the process group '{name}' is defined at {earlier} and, with other \
          options, at {place}; equal definitions are one group"
     )]
     DuplicateGroup {
+        directive: String,
         name: String,
         earlier: String,
         place: String,
@@ -181,6 +183,18 @@ impl Place<'_> {
         format!("{}:{number}", String::from_utf8_lossy(file))
     }
 
+    /// Notes a process group's name whose key comes with requests. Whether it is right is said once
+    /// it is known what is a template.
+    fn note_key(&self, name: Option<&[u8]>) {
+        let Some(name) = name.filter(|name| keyed::is_keyed(name)) else {
+            return;
+        };
+        // SAFETY: the parameters of the line that is read; keys live as long as the configuration,
+        // in whose pool httpd parses.
+        let key = unsafe { Key::parse(self.parameters, self.pool, name) };
+        self.edit(|configuration| configuration.keys.insert(name.to_vec(), key));
+    }
+
     fn flag(&self, value: &[u8]) -> Result<bool, DirectiveError> {
         Ok(flag::parse(self.directive, value)?)
     }
@@ -205,6 +219,8 @@ directives! {
         c"Maps URLs that match a regular expression to WSGI scripts.";
     c"WSGIDaemonProcess" Server Raw mapping::set_daemon_process,
         c"Defines a group of daemon processes and its options.";
+    c"WSGIDaemonTemplate" Server Raw mapping::set_daemon_template,
+        c"Defines what process groups are made from on demand.";
     c"WSGIProcessGroup" Directory One mapping::set_process_group,
         c"Selects the process group that runs the application.";
     c"WSGIApplicationGroup" Directory One mapping::set_application_group,

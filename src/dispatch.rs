@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 
 use thiserror::Error;
+use wsgi_config::keyed;
 use wsgi_wire::Blame;
 use wsgi_wire::head::{EncodedHead, HeadBuilder};
 
@@ -19,6 +20,7 @@ use crate::functions::{FunctionError, choice};
 use crate::httpd::log::{self, Level};
 use crate::httpd::request::{FileKind, PathInfo, Request};
 use crate::httpd::status::Status;
+use crate::keyed::KeyError;
 use crate::mapping::{HANDLER, HANDLER_TYPE, alias_of};
 use crate::proxy;
 use crate::response::Rules;
@@ -63,6 +65,9 @@ pub enum RequestError {
     /// The process group belongs to another virtual host.
     #[error("the process group '{0}' belongs to a virtual host of another ServerName")]
     ForeignGroup(String),
+    /// The process group of this request has no key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The process group is none of those that may be selected here.
     #[error("WSGIRestrictProcess does not allow the process group '{0}' here")]
     RestrictedGroup(String),
@@ -97,6 +102,7 @@ impl RequestError {
             | RequestError::RestrictedGroup(_)
             | RequestError::EmbeddedRestricted
             | RequestError::NoSite => 500,
+            RequestError::Key(error) => error.status(),
             RequestError::Choice(error) => error.status(),
             RequestError::Daemon(error) => error.status(),
             RequestError::Embedded(error) => error.status(),
@@ -116,7 +122,10 @@ impl RequestError {
             // Whoever can reach the server can cause these, and nobody can mend them.
             RequestError::TransferEncoding(_)
             | RequestError::ContentLength(_)
-            | RequestError::BodyTooLarge { .. } => log::request(request, Level::Info, self),
+            | RequestError::BodyTooLarge { .. }
+            | RequestError::Key(KeyError::Form { .. }) => {
+                log::request(request, Level::Info, self);
+            }
             _ => log::request(request, Level::Error, self),
         }
     }
@@ -153,7 +162,7 @@ fn answer(request: Request<'_>, target: Target) -> Result<Status, RequestError> 
     }
     let declared = declared_body(request, &config)?;
     let site = Site::current().ok_or(RequestError::NoSite)?;
-    let mut selection = select(request, &config, target, site.ignores_case);
+    let mut selection = select(request, &config, target, site)?;
     let pass_authorization = target
         .options()
         .and_then(|options| options.pass_authorization)
@@ -216,7 +225,7 @@ fn dispatch<'r>(
             )
             .map_err(RequestError::from)
     } else {
-        let group = site.group(&selection.process_group);
+        let group = site.destination(&selection.process_group)?;
         let group = group.ok_or_else(|| RequestError::UnknownGroup(name()))?;
         if !group.is_open_to(request.server()) {
             return Err(RequestError::ForeignGroup(name()));
@@ -250,7 +259,10 @@ fn check_group(selection: &Selection<'_>, config: &DirectoryConfig) -> Result<()
         return Ok(());
     };
     let chosen = &*selection.process_group;
-    if allowed.iter().any(|name| name.bytes() == chosen) {
+    // The name of a template stands for all of its groups.
+    let template = keyed::split(chosen).map(|(template, _)| template);
+    let allows = |name: &[u8]| name == chosen || template == Some(name);
+    if allowed.iter().any(|name| allows(name.bytes())) {
         return Ok(());
     }
     let shown = if chosen.is_empty() {

@@ -13,6 +13,7 @@ mod environ;
 mod ffi;
 mod functions;
 mod httpd;
+mod keyed;
 mod lifecycle;
 mod mapping;
 mod proxy;

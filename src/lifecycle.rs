@@ -101,9 +101,9 @@ fn tell_what_is_one_group(pool: Pool<'static>, server: Server<'static>) {
     }
     for group in &Configuration::of(pool).borrow().groups {
         if !group.repeated_at.is_empty() {
-            let name = String::from_utf8_lossy(&group.options.name);
+            let definition = group.options.definition();
             let line = format!(
-                "WSGIDaemonProcess {name}: what {} says again is the process group of {}",
+                "{definition}: what {} says again is the process group of {}",
                 group.repeated_at.join(" and "),
                 group.written_at
             );

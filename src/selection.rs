@@ -15,6 +15,8 @@ use wsgi_config::script_name::collapse;
 
 use crate::config::{Alias, DirectoryConfig};
 use crate::httpd::request::Request;
+use crate::keyed::KeyError;
+use crate::site::Site;
 
 /// The application of a request.
 #[derive(Debug)]
@@ -58,11 +60,11 @@ pub fn select<'r>(
     request: Request<'r>,
     config: &DirectoryConfig,
     target: Target,
-    ignores_case: bool,
-) -> Selection<'r> {
+    site: &Site,
+) -> Result<Selection<'r>, KeyError> {
     let names = Names {
         request,
-        ignores_case,
+        ignores_case: site.ignores_case,
     };
     let options = target.options();
     let handler_script = match target {
@@ -85,17 +87,21 @@ pub fn select<'r>(
             None => Cow::Borrowed(DEFAULT_CALLABLE),
         },
     };
-    Selection {
+    let process_group = match site.with_key(process_group, request)? {
+        Cow::Borrowed(name) => expand_process_group(name, &names),
+        named => named,
+    };
+    Ok(Selection {
         script: match target {
             Target::Handler(handler) => &handler.path,
             Target::File(_) => request.filename().unwrap_or_default(),
         },
         handler_script,
-        process_group: expand_process_group(process_group, &names),
+        process_group,
         application_group: expand_application_group(application_group, &names),
         computed_group: is_computed(application_group),
         callable,
-    }
+    })
 }
 
 /// SCRIPT_NAME and PATH_INFO: the path up to and after the script, runs of slashes made one.

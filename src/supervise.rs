@@ -5,6 +5,7 @@
 //! in children. No thread is started in the parent, and nothing of a virtual environment is opened.
 //!
 //! * [`plan`] turns the configuration into process groups and refuses what cannot work.
+//! * [`templates`] does the same for what groups are made from on demand.
 //! * [`probe`] asks the interpreters under `configtest` whether they can run daemons.
 //! * [`settings`] says what a group's options mean for its processes.
 //! * [`monitor`] starts a monitor, starts it again when it dies and retires it with its generation.
@@ -17,8 +18,9 @@ mod monitor;
 pub mod plan;
 mod probe;
 mod settings;
+mod templates;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -34,7 +36,7 @@ use crate::httpd::login_cache;
 use crate::httpd::pool::Pool;
 use crate::httpd::server::{self, Server};
 use crate::site::Site;
-use plan::{Plan, PlanError};
+use plan::PlanError;
 
 pub use monitor::enter_child;
 
@@ -71,6 +73,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The way by which children ask the monitor for groups.
+    #[error("the socket to the monitor of the daemons cannot be made: {0}")]
+    Control(#[source] std::io::Error),
     /// The files of this installation cannot be found.
     #[error("the directory of this module cannot be found")]
     NoInstallation,
@@ -85,13 +90,19 @@ pub fn start(pool: Pool<'static>, server: Server<'static>) -> Result<(), StartEr
     let plan = plan::resolve(&configuration.borrow(), server)?;
     let directory = installation::directory().ok_or(StartError::NoInstallation)?;
     let generation = monitor::begin_generation(server);
-    let groups = make_groups(pool, server, plan, generation)?;
+    let prefix = socket_prefix(pool, server, plan.socket_prefix, generation)?;
+    let groups = make_groups(plan.groups, &prefix)?;
+    let (monitors_end, childrens_end) = templates::control().map_err(StartError::Control)?;
+    let (mut template_specs, logs) = templates::for_monitor(&plan.templates, &prefix)?;
     let embedded = make_embedded(&configuration.borrow(), server, &directory);
+    let keys = templates::take_keys(&mut configuration.borrow_mut(), &template_specs);
     let site = Site {
         groups: groups
             .iter()
             .map(Made::for_children)
             .collect::<Result<_, _>>()?,
+        templates: templates::for_children(plan.templates, &childrens_end),
+        keys,
         embedded,
         restrict_embedded: configuration.borrow().restrict_embedded,
         ignores_case: configuration.borrow().ignores_case,
@@ -99,10 +110,11 @@ pub fn start(pool: Pool<'static>, server: Server<'static>) -> Result<(), StartEr
     };
     site.install(pool);
     server::add_product(pool, concat!("mod_wsgi_rs/", env!("CARGO_PKG_VERSION")));
-    if groups.is_empty() {
+    if groups.is_empty() && template_specs.is_empty() {
         return Ok(());
     }
-    let (specs, descriptors) = hand_over(groups)?;
+    let (specs, mut descriptors) = hand_over(groups)?;
+    templates::add_logs(&mut template_specs, logs, &mut descriptors);
     let config = MonitorConfig {
         generation,
         log_level: server.log_level(),
@@ -110,9 +122,12 @@ pub fn start(pool: Pool<'static>, server: Server<'static>) -> Result<(), StartEr
         default_python: b"python3".to_vec(),
         client_uid: client_identity().0,
         groups: List(specs),
+        templates: List(template_specs),
+        socket_prefix: prefix.into_vec(),
     };
     let program = directory.join("wsgi-monitor");
-    monitor::start(pool, server, program, &config, descriptors).map_err(StartError::Monitor)
+    monitor::start(pool, server, program, &config, monitors_end, descriptors)
+        .map_err(StartError::Monitor)
 }
 
 /// What the monitor is told of the groups, and the descriptors that it is given in their order.
@@ -120,16 +135,7 @@ fn hand_over(groups: Vec<Made>) -> Result<(Vec<GroupSpec>, Vec<OwnedFd>), StartE
     let mut numbers = monitor::first_log_descriptor(groups.len())..;
     let (mut specs, mut descriptors, mut logs) = (Vec::new(), Vec::new(), Vec::new());
     for mut group in groups {
-        let server = group.planned.servers.first();
-        let log = server.map(|server| server.own_error_log()).transpose();
-        let log = log
-            .map(Option::flatten)
-            .map_err(|source| StartError::System {
-                what: "a descriptor of the virtual host's log",
-                group: group.planned.display_name(),
-                source,
-            })?;
-        if let Some(log) = log {
+        if let Some(log) = own_log(&group.planned)? {
             group.planned.spec.error_log_fd = numbers.next();
             logs.push(log);
         }
@@ -139,6 +145,18 @@ fn hand_over(groups: Vec<Made>) -> Result<(Vec<GroupSpec>, Vec<OwnedFd>), StartE
     }
     descriptors.append(&mut logs);
     Ok((specs, descriptors))
+}
+
+/// The log of the virtual host in which the group was defined first, if it has its own.
+fn own_log(planned: &plan::PlannedGroup) -> Result<Option<OwnedFd>, StartError> {
+    let Some(server) = planned.servers.first() else {
+        return Ok(None);
+    };
+    server.own_error_log().map_err(|source| StartError::System {
+        what: "a descriptor of the virtual host's log",
+        group: planned.display_name(),
+        source,
+    })
 }
 
 /// Whom Apache's children run as.
@@ -169,21 +187,8 @@ impl Made {
                 group: self.planned.display_name(),
                 source,
             })?;
-        let parts = GroupParts {
-            name: options.name.clone(),
-            servers: self.planned.servers.clone(),
-            socket: self.socket.clone(),
-            processes: self.planned.spec.gateway.processes,
-            threads: options.threads,
-            server_metrics: options.server_metrics,
-            connect_timeout: plan::or_a_day(options.connect_timeout),
-            socket_timeout: options
-                .socket_timeout
-                .unwrap_or_else(|| plan::or_a_day(self.planned.timeout)),
-            queue_timeout: options.queue_timeout,
-            relay: settings::of_relay(options),
-            hints,
-        };
+        let (name, socket) = (options.name.clone(), self.socket.clone());
+        let parts = group_parts(&self.planned, name, socket, hints);
         Group::new(parts).map_err(|source| StartError::System {
             what: "the count of waiting requests",
             group: self.planned.display_name(),
@@ -192,27 +197,54 @@ impl Made {
     }
 }
 
-fn make_groups(
+/// A group as children see it. Also runs in children, for groups that are made on demand.
+fn group_parts(
+    planned: &plan::PlannedGroup,
+    name: Vec<u8>,
+    socket: PathBuf,
+    hints: OwnedFd,
+) -> GroupParts {
+    let options = &planned.options;
+    GroupParts {
+        name,
+        servers: planned.servers.clone(),
+        socket,
+        processes: planned.spec.gateway.processes,
+        threads: options.threads,
+        server_metrics: options.server_metrics,
+        connect_timeout: plan::or_a_day(options.connect_timeout),
+        socket_timeout: options
+            .socket_timeout
+            .unwrap_or_else(|| plan::or_a_day(planned.timeout)),
+        queue_timeout: options.queue_timeout,
+        relay: settings::of_relay(options),
+        hints,
+    }
+}
+
+/// What the paths of this generation's sockets begin with.
+fn socket_prefix(
     pool: Pool<'static>,
     server: Server<'static>,
-    plan: Plan,
+    configured: Option<Vec<u8>>,
     generation: u32,
-) -> Result<Vec<Made>, StartError> {
-    let prefix = match plan.socket_prefix {
+) -> Result<OsString, StartError> {
+    let prefix = match configured {
         Some(prefix) => prefix,
         None => server
             .runtime_relative(pool, b"wsgi")
             .ok_or(StartError::NoPrefix)?
             .to_vec(),
     };
-    let prefix = OsString::from_vec(prefix);
+    let mut prefix = OsString::from_vec(prefix);
+    prefix.push(format!(".{}.{generation}", std::process::id()));
+    Ok(prefix)
+}
+
+fn make_groups(groups: Vec<plan::PlannedGroup>, prefix: &OsStr) -> Result<Vec<Made>, StartError> {
     let make = |(index, mut planned): (usize, plan::PlannedGroup)| {
-        let mut name = prefix.clone();
-        name.push(format!(
-            ".{}.{generation}.{}.sock",
-            std::process::id(),
-            index + 1
-        ));
+        let mut name = prefix.to_owned();
+        name.push(format!(".{}.sock", index + 1));
         let path = PathBuf::from(name);
         let (listener, hints) = make_descriptors(&planned, &path)?;
         planned.spec.socket = path_bytes(path.clone());
@@ -226,17 +258,22 @@ fn make_groups(
             socket: path,
         })
     };
-    plan.groups.into_iter().enumerate().map(make).collect()
+    groups.into_iter().enumerate().map(make).collect()
+}
+
+/// The owner of a group's socket: Apache's user, unless the option says otherwise.
+fn socket_owner(planned: &plan::PlannedGroup) -> Option<(u32, u32)> {
+    accounts::is_root().then(|| {
+        let (uid, gid) = server::child_identity();
+        (planned.spec.socket_uid.unwrap_or(uid), gid)
+    })
 }
 
 fn make_descriptors(
     planned: &plan::PlannedGroup,
     path: &Path,
 ) -> Result<(OwnedFd, OwnedFd), StartError> {
-    let owner = accounts::is_root().then(|| {
-        let (uid, gid) = server::child_identity();
-        (planned.spec.socket_uid.unwrap_or(uid), gid)
-    });
+    let owner = socket_owner(planned);
     // Left by a server that was killed and had our process id: nobody else uses this name.
     let _ = std::fs::remove_file(path);
     let listener =

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
+use wsgi_wire::control::Refusal;
 use wsgi_wire::{Blame, Failure, WireError};
 
 use crate::httpd::log::{self, Level};
@@ -73,6 +74,24 @@ pub enum DaemonError {
         /// The socket's path.
         socket: PathBuf,
         /// What the system said.
+        source: io::Error,
+    },
+    /// The monitor did not make the group.
+    #[error("process group '{group}' is not made: {reason}")]
+    NotMade {
+        /// The group.
+        group: String,
+        /// What kind of reason.
+        refusal: Refusal,
+        /// The monitor's sentence.
+        reason: String,
+    },
+    /// The monitor cannot be asked for the group.
+    #[error("process group '{group}' is not made: the monitor cannot be asked: {source}")]
+    Monitor {
+        /// The group.
+        group: String,
+        /// What the system said, or that no answer came.
         source: io::Error,
     },
     /// Every attempt met a daemon that was about to be replaced.
@@ -147,6 +166,12 @@ impl DaemonError {
         match self {
             DaemonError::Queue { .. } | DaemonError::Connect { .. } => 503,
             DaemonError::Replaced { .. } | DaemonError::Overloaded { .. } => 503,
+            DaemonError::Monitor { .. } => 503,
+            DaemonError::NotMade { refusal, .. } => match refusal {
+                Refusal::Full | Refusal::System => 503,
+                Refusal::Forbidden => 403,
+                Refusal::Broken => 500,
+            },
             DaemonError::Lost { .. } | DaemonError::Socket { .. } => 502,
             DaemonError::TimedOut { .. } | DaemonError::Expired { .. } => 504,
             DaemonError::Protocol { .. }
@@ -154,6 +179,13 @@ impl DaemonError {
             | DaemonError::NoThreads { .. } => 500,
             DaemonError::Gateway(failure) => failure.status(),
         }
+    }
+
+    /// Whether nobody listens at the group's socket any more.
+    pub fn is_gone(&self) -> bool {
+        use io::ErrorKind::{ConnectionRefused, NotFound};
+        matches!(self, DaemonError::Connect { source, .. }
+            if matches!(source.kind(), NotFound | ConnectionRefused))
     }
 
     /// The level to log at, or `None` when the gateway has logged it in the request's context.
@@ -174,6 +206,8 @@ impl DaemonError {
                 let seconds = u32::try_from(expected.as_secs()).unwrap_or(LONGEST);
                 Some(seconds.saturating_add(1).min(LONGEST))
             }
+            DaemonError::NotMade { .. } if self.status() == 503 => Some(LATER),
+            DaemonError::Monitor { .. } => Some(LATER),
             _ => None,
         }
     }

@@ -8,12 +8,14 @@
 //! * [`frames`] reads messages.
 //! * [`queue`] is what waits for a thread, where queue-timeout says for how long.
 //! * [`exchange`] is one request on one connection.
+//! * [`template`] knows the groups that were made on demand, and asks the monitor for others.
 
 mod connection;
 mod error;
 mod exchange;
 mod frames;
 mod queue;
+mod template;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -34,6 +36,7 @@ use connection::Connection;
 pub use error::DaemonError;
 use exchange::{Exchange, Outcome, Purpose};
 use queue::Queue;
+pub use template::{Template, TemplateParts};
 
 /// A daemon group as children see it.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ fn set_script(place: &mut Place<'_>, arguments: &[u8], slot: Slot) -> Result<(),
         script,
         server: place.server,
     });
+    place.note_key(Some(&site.script.process_group));
     slot(place.directory).set(site);
     place.edit(|configuration| configuration.add_functions(site));
     Ok(())
@@ -68,6 +69,7 @@ pub(super) fn set_handler_script(
 ) -> Result<(), DirectiveError> {
     let script = function_script::parse_handler(place.directive, arguments)?;
     place.absolute(&script.path)?;
+    place.note_key(script.options.process_group.as_deref());
     place.edit(|configuration| configuration.add_options(place.server, &script.options));
     let script = place.pool.place(script);
     place.directory.add_handler(place.pool, script);

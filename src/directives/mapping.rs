@@ -3,7 +3,8 @@
 //! Run in the parent's main thread while the configuration is read, and for `.htaccess` files in a
 //! child's request thread.
 
-use wsgi_config::{alias, daemon_options, import_script};
+use wsgi_config::daemon_options::{self, DaemonOptions};
+use wsgi_config::{alias, import_script};
 
 use super::{DirectiveError, Place};
 use crate::config::{Alias, DaemonGroup, Import, ServerConfig};
@@ -51,6 +52,7 @@ pub(super) fn set_script_alias_match(
 fn add_alias(place: &mut Place<'_>, alias: Alias) {
     let alias: &'static Alias = place.pool.place(alias);
     let options = &alias.script.options;
+    place.note_key(options.process_group.as_deref());
     place.edit(|configuration| {
         configuration.add_options(place.server, options);
         if let (true, Some(process_group), Some(application_group)) = (
@@ -76,14 +78,27 @@ pub(super) fn set_daemon_process(
     place: &mut Place<'_>,
     arguments: &[u8],
 ) -> Result<(), DirectiveError> {
-    let options = daemon_options::parse(arguments)?;
+    define(place, daemon_options::parse(arguments)?)
+}
+
+pub(super) fn set_daemon_template(
+    place: &mut Place<'_>,
+    arguments: &[u8],
+) -> Result<(), DirectiveError> {
+    define(place, daemon_options::parse_template(arguments)?)
+}
+
+fn define(place: &mut Place<'_>, options: DaemonOptions) -> Result<(), DirectiveError> {
     let written_at = place.written_at();
     place.edit(|configuration| {
         let mut groups = configuration.groups.iter_mut();
-        if let Some(earlier) = groups.find(|group| group.options.name == options.name) {
+        if let Some(earlier) =
+            groups.find(|group| group.options.defined_name() == options.defined_name())
+        {
             if earlier.options != options {
                 return Err(DirectiveError::DuplicateGroup {
-                    name: String::from_utf8_lossy(&options.name).into_owned(),
+                    directive: place.directive(),
+                    name: String::from_utf8_lossy(options.defined_name()).into_owned(),
                     earlier: earlier.written_at.clone(),
                     place: written_at,
                 });
@@ -107,6 +122,7 @@ pub(super) fn set_daemon_process(
 
 pub(super) fn set_process_group(place: &mut Place<'_>, name: &[u8]) -> Result<(), DirectiveError> {
     place.directory.process_group.set(place.string(name)?);
+    place.note_key(Some(name));
     place.edit(|configuration| {
         configuration
             .process_group_uses

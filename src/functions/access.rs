@@ -51,7 +51,7 @@ fn access_script_of(request: Request<'_>) -> Option<&'static FunctionSite> {
 }
 
 fn decide(request: Request<'_>, script: &'static FunctionSite) -> Result<Decision, FunctionError> {
-    let place = Place::of(request, script);
+    let place = Place::of(request, script)?;
     let host = request.remote_host().or(request.client_ip());
     match ask_one(&place, FUNCTION, &[host.unwrap_or_default()])? {
         Answer::Bool(true) => Ok(Decision::Allowed),

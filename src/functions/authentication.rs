@@ -43,7 +43,7 @@ fn verify(
     user: &[u8],
     password: &[u8],
 ) -> Result<PasswordVerdict, FunctionError> {
-    let place = Place::of(request, script_of(request)?);
+    let place = Place::of(request, script_of(request)?)?;
     match ask_one(&place, CHECK_PASSWORD, &[user, password])? {
         Answer::Bool(true) => {
             if offers_logins() {
@@ -80,7 +80,7 @@ fn find_hash<'r>(
     user: &[u8],
     realm: &[u8],
 ) -> Result<RealmHash<'r>, FunctionError> {
-    let place = Place::of(request, script_of(request)?);
+    let place = Place::of(request, script_of(request)?)?;
     match ask_one(&place, GET_REALM_HASH, &[user, realm])? {
         Answer::None => Ok(RealmHash::UnknownUser),
         Answer::Text(hash) | Answer::Bytes(hash) => {

@@ -125,7 +125,7 @@ fn is_member(
     let script: Option<&'static FunctionSite> =
         DirectoryConfig::of(request).auth_group_script.value();
     let script = script.ok_or(FunctionError::NoScript("WSGIAuthGroupScript"))?;
-    let place = Place::of(request, script);
+    let place = Place::of(request, script)?;
     let answer = ask_one(&place, FUNCTION, &[user])?;
     let unexpected = |answer: &Answer| {
         let expected = "an iterable of names, each a str or bytes,";

@@ -29,7 +29,7 @@ pub fn choose(
     selection: &mut Selection<'_>,
 ) -> Result<(), FunctionError> {
     let request = names.request;
-    let place = Place::of(request, script);
+    let place = Place::of(request, script)?;
     let own = Selection {
         script: &script.script.path,
         handler_script: selection.handler_script,

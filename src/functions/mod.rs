@@ -29,6 +29,7 @@ use crate::daemon::DaemonError;
 use crate::embedded::EmbeddedError;
 use crate::httpd::log::{self, Level};
 use crate::httpd::request::Request;
+use crate::keyed::KeyError;
 use crate::selection::Names;
 use crate::site::Site;
 
@@ -63,6 +64,16 @@ pub enum FunctionError {
         script: String,
         /// The option process-group.
         group: String,
+    },
+    /// The process group of this request has no key.
+    #[error("{directive} {script}: {source}")]
+    Key {
+        /// The directive.
+        directive: &'static str,
+        /// Its script.
+        script: String,
+        /// Why.
+        source: KeyError,
     },
     /// The daemon failed.
     #[error(transparent)]
@@ -112,6 +123,7 @@ impl FunctionError {
         match self {
             FunctionError::Daemon(DaemonError::Gateway(_)) => 500,
             FunctionError::Daemon(error) => error.status(),
+            FunctionError::Key { source, .. } => source.status(),
             _ => 500,
         }
     }
@@ -150,7 +162,7 @@ pub struct Place<'r> {
 
 impl<'r> Place<'r> {
     /// Expands the names of the script's groups.
-    pub fn of(request: Request<'r>, site: &'static FunctionSite) -> Self {
+    pub fn of(request: Request<'r>, site: &'static FunctionSite) -> Result<Self, FunctionError> {
         let names = Names {
             request,
             ignores_case: false,
@@ -164,17 +176,22 @@ impl<'r> Place<'r> {
         let script = &site.script;
         let process_group = &script.process_group[..];
         let application_group = &script.application_group[..];
-        Place {
+        let process_group = match (fixed(process_group), Site::current()) {
+            (Some(name), _) => expand_process_group(name, &names),
+            (None, Some(known)) => known
+                .with_key(process_group, request)
+                .map_err(|source| in_key(site, source))?,
+            (None, None) => Cow::Borrowed(process_group),
+        };
+        Ok(Place {
             site,
-            process_group: fixed(process_group).map_or(Cow::Borrowed(process_group), |name| {
-                expand_process_group(name, &names)
-            }),
+            process_group,
             application_group: fixed(application_group)
                 .map_or(Cow::Borrowed(application_group), |name| {
                     expand_application_group(name, &names)
                 }),
             request,
-        }
+        })
     }
 
     fn script(&self) -> String {
@@ -191,7 +208,8 @@ impl<'r> Place<'r> {
         } else {
             let group = String::from_utf8_lossy(&self.process_group).into_owned();
             let script = self.script();
-            let Some(found) = site.group(&self.process_group) else {
+            let found = site.destination(&self.process_group);
+            let Some(found) = found.map_err(|source| in_key(self.site, source))? else {
                 return Err(FunctionError::UnknownGroup {
                     directive,
                     script,
@@ -249,6 +267,14 @@ impl<'r> Place<'r> {
             returned,
             expected,
         }
+    }
+}
+
+fn in_key(site: &FunctionSite, source: KeyError) -> FunctionError {
+    FunctionError::Key {
+        directive: site.directive,
+        script: String::from_utf8_lossy(&site.script.path).into_owned(),
+        source,
     }
 }
 

@@ -34,6 +34,12 @@ impl<'p> PoolStr<'p> {
         self.start
     }
 
+    /// The string with its end.
+    pub fn as_c_str(self) -> &'p CStr {
+        // SAFETY: as in `bytes`; a string of ours is never null.
+        unsafe { CStr::from_ptr(self.start) }
+    }
+
     /// The string's bytes.
     pub fn bytes(self) -> &'p [u8] {
         // SAFETY: `start` is a terminated string in a pool that lives for 'p.

@@ -21,7 +21,7 @@ pub fn of_embedded(configuration: &Configuration) -> InterpreterOptions {
 /// section for the group that stands before all others.
 pub fn of_group(configuration: &Configuration, group: &DaemonOptions) -> InterpreterOptions {
     let option = group.switch_interval.map(|interval| Rule {
-        selector: Selector::of_process_group(&group.name),
+        selector: Selector::of_process_group(group.defined_name()),
         setting: Setting::SwitchInterval(interval),
     });
     // A program may handle signals unless a section for its application group says otherwise.
@@ -33,7 +33,11 @@ pub fn of_group(configuration: &Configuration, group: &DaemonOptions) -> Interpr
         .into_iter()
         .chain(program)
         .chain(configuration.interpreter_rules.iter().cloned());
-    options(configuration, &rules.collect::<Vec<_>>(), &group.name)
+    options(
+        configuration,
+        &rules.collect::<Vec<_>>(),
+        group.defined_name(),
+    )
 }
 
 /// How the Python of a process group is started; the egg cache of the directive is embedded mode's.

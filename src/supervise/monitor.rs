@@ -132,6 +132,8 @@ struct Supervisor {
 struct ParentEnds {
     /// Group by group the listener and the hint page, then the logs of virtual hosts.
     groups: Vec<OwnedFd>,
+    /// Where the monitor reads what children ask for.
+    control: OwnedFd,
     lifeline: (OwnedFd, OwnedFd),
     children: OwnedFd,
     started: Instant,
@@ -147,17 +149,19 @@ fn current() -> Option<&'static Supervisor> {
 }
 
 /// Starts the monitor of a configuration whose pool is `pool`. `groups` are the descriptors that
-/// the configuration names, in order.
+/// the configuration names, in order; over `control` children ask for more groups.
 pub fn start(
     pool: Pool<'static>,
     server: Server<'static>,
     program: PathBuf,
     config: &MonitorConfig,
+    control: OwnedFd,
     groups: Vec<OwnedFd>,
 ) -> Result<(), MonitorError> {
     let (children_read, children_write) = pipe::pair()?;
     let parent = ParentEnds {
         groups,
+        control,
         lifeline: pipe::pair()?,
         children: children_read,
         started: Instant::now(),
@@ -230,6 +234,7 @@ impl Supervisor {
         command.descriptor(config.as_fd(), monitor_fd::CONFIG);
         command.descriptor(parent.lifeline.0.as_fd(), monitor_fd::PARENT);
         command.descriptor(parent.children.as_fd(), monitor_fd::CHILDREN);
+        command.descriptor(parent.control.as_fd(), monitor_fd::CONTROL);
         for (descriptor, number) in parent.groups.iter().zip(monitor_fd::GROUPS..) {
             command.descriptor(descriptor.as_fd(), number);
         }
@@ -331,9 +336,13 @@ unsafe extern "C" fn on_retire(data: *mut c_void) -> ffi::apr_status_t {
 /// Removes what the monitor would have removed if it were still there.
 fn remove_sockets(config: &[u8]) {
     use std::os::unix::ffi::OsStrExt;
-    let groups = MonitorConfig::from_bytes(config).map(|config| config.groups.0);
-    for group in groups.unwrap_or_default() {
+    let Ok(config) = MonitorConfig::from_bytes(config) else {
+        return;
+    };
+    for group in config.groups.0 {
         // Another process may have been quicker, which is as well.
         let _ = std::fs::remove_file(std::ffi::OsStr::from_bytes(&group.socket));
     }
+    let prefix = std::path::Path::new(std::ffi::OsStr::from_bytes(&config.socket_prefix));
+    wsgi_unix::socket_names::remove_all(prefix);
 }

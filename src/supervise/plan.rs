@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use thiserror::Error;
 use wsgi_config::daemon_options::{DaemonOptions, Drawn};
+use wsgi_config::keyed;
 use wsgi_unix::accounts::{self, Account};
-use wsgi_wire::launch::{GatewayConfig, GroupSpec, Identity, ImportScript, List, ScriptOwner};
+use wsgi_wire::launch::{
+    GatewayConfig, GroupSpec, Identity, ImportScript, List, ScriptOwner, TemplateSpec,
+};
 
 use super::probe::{self, Unfit};
-use super::{interpreters, settings};
+use super::{interpreters, settings, templates};
 use crate::config::{Configuration, DaemonGroup, Import};
 use crate::httpd::log::{self, Level};
 use crate::httpd::pool::Pool;
@@ -22,7 +25,7 @@ use crate::httpd::server::{self, Server};
 #[derive(Debug, Error)]
 pub enum PlanError {
     /// No such account.
-    #[error("WSGIDaemonProcess {group}: there is no user '{user}'")]
+    #[error("{group}: there is no user '{user}'")]
     NoUser {
         /// The group.
         group: String,
@@ -30,7 +33,7 @@ pub enum PlanError {
         user: String,
     },
     /// No such group of users.
-    #[error("WSGIDaemonProcess {group}: there is no group '{name}'")]
+    #[error("{group}: there is no group '{name}'")]
     NoGroup {
         /// The process group.
         group: String,
@@ -38,7 +41,7 @@ pub enum PlanError {
         name: String,
     },
     /// Daemons never run as root.
-    #[error("WSGIDaemonProcess {group}: user '{user}' is root, which no application may run as")]
+    #[error("{group}: user '{user}' is root, which no application may run as")]
     Root {
         /// The group.
         group: String,
@@ -47,7 +50,7 @@ pub enum PlanError {
     },
     /// Another user needs root.
     #[error(
-        "WSGIDaemonProcess {group}: {option}={value} is somebody else than the user who starts \
+        "{group}: {option}={value} is somebody else than the user who starts \
          httpd, which takes root"
     )]
     NeedsRoot {
@@ -59,7 +62,7 @@ pub enum PlanError {
         value: String,
     },
     /// `python-home` names no Python that can run daemons.
-    #[error("WSGIDaemonProcess {group}: {unfit}")]
+    #[error("{group}: {unfit}")]
     PythonHome {
         /// The group.
         group: String,
@@ -67,12 +70,67 @@ pub enum PlanError {
         unfit: Unfit,
     },
     /// The accounts cannot be read.
-    #[error("WSGIDaemonProcess {group}: the accounts cannot be read: {source}")]
+    #[error("{group}: the accounts cannot be read: {source}")]
     Accounts {
         /// The group.
         group: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// An account that a key names is known by name only.
+    #[error("{template}: {option}={value} must name an account as %{{key}}, not by number")]
+    KeyedNumber {
+        /// The template.
+        template: String,
+        /// `user` or `group`.
+        option: &'static str,
+        /// The option's value.
+        value: String,
+    },
+    /// A key cannot choose what is looked up before there is one.
+    #[error("{template}: {option}={value} cannot depend on %{{key}}")]
+    NotKeyed {
+        /// The template.
+        template: String,
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// Not even one group may be made.
+    #[error("{template}: maximum-processes={maximum} is less than the processes of one group")]
+    NoProcesses {
+        /// The template.
+        template: String,
+        /// The option's value.
+        maximum: u32,
+    },
+    /// Its groups are made by requests, which they could not answer.
+    #[error("{template}: threads=0 is for programs, which no request makes")]
+    NoRequests {
+        /// The template.
+        template: String,
+    },
+    /// What gives a key cannot be parsed.
+    #[error("the process group '{name}': {said}")]
+    Key {
+        /// The name as written.
+        name: String,
+        /// httpd's sentence.
+        said: String,
+    },
+    /// A template has no processes before there is a key.
+    #[error(
+        "{directive} {script}: '{group}' is one of the groups of a template; its name alone loads \
+         the script in each of them when it is made"
+    )]
+    ImportKey {
+        /// The directive.
+        directive: &'static str,
+        /// The script.
+        script: String,
+        /// The process group.
+        group: String,
     },
     /// An import's process group is not defined.
     #[error("{directive} {script}: no WSGIDaemonProcess defines the process group '{group}'")]
@@ -149,6 +207,8 @@ pub enum PlanError {
 pub struct Plan {
     /// In the order of the configuration.
     pub groups: Vec<PlannedGroup>,
+    /// What groups are made from on demand, likewise.
+    pub templates: Vec<PlannedTemplate>,
     /// WSGISocketPrefix.
     pub socket_prefix: Option<Vec<u8>>,
 }
@@ -164,6 +224,15 @@ pub struct PlannedGroup {
     pub timeout: Duration,
     /// What the monitor will be told.
     pub spec: GroupSpec,
+}
+
+/// A template; where its groups' sockets will be is not known yet.
+#[derive(Debug)]
+pub struct PlannedTemplate {
+    /// A group of it.
+    pub group: PlannedGroup,
+    /// What the monitor will be told, but for the group.
+    pub spec: TemplateSpec,
 }
 
 impl PlannedGroup {
@@ -184,7 +253,7 @@ pub fn check(pool: Pool<'static>) -> Result<(), PlanError> {
             if !unfit.is_doubt() {
                 return Err(PlanError::PythonHome { group, unfit });
             }
-            let line = format!("WSGIDaemonProcess {group}: {unfit}");
+            let line = format!("{group}: {unfit}");
             log::server(server, Level::Warning, line);
         }
     }
@@ -196,14 +265,19 @@ pub fn resolve(configuration: &Configuration, server: Server<'static>) -> Result
     check_imports(configuration)?;
     check_functions(configuration)?;
     check_programs(configuration)?;
-    let plan_group = |group| planned(configuration, server, group);
-    let groups = configuration
-        .groups
-        .iter()
-        .map(plan_group)
-        .collect::<Result<_, _>>()?;
+    check_keys(configuration)?;
+    let (mut groups, mut templates) = (Vec::new(), Vec::new());
+    for group in &configuration.groups {
+        match &group.options.template {
+            None => groups.push(planned(configuration, server, group)?),
+            Some(limits) => {
+                templates.push(templates::planned(configuration, server, group, *limits)?)
+            }
+        }
+    }
     Ok(Plan {
         groups,
+        templates,
         socket_prefix: configuration.socket_prefix.clone(),
     })
 }
@@ -220,7 +294,20 @@ fn check_imports(configuration: &Configuration) -> Result<(), PlanError> {
         }
         let group = text(&import.process_group);
         let mut groups = configuration.groups.iter();
-        let defined = groups.find(|group| group.options.name == import.process_group);
+        let defined = groups.find(|group| group.options.defined_name() == import.process_group);
+        if defined.is_none() && template_of(configuration, &import.process_group).is_some() {
+            // A script that an alias names is loaded with the first request.
+            match import.callable {
+                Some(_) => continue,
+                None => {
+                    return Err(PlanError::ImportKey {
+                        directive,
+                        script,
+                        group,
+                    });
+                }
+            }
+        }
         let Some(defined) = defined else {
             return Err(PlanError::ImportGroup {
                 directive,
@@ -245,7 +332,9 @@ fn check_functions(configuration: &Configuration) -> Result<(), PlanError> {
     for (directive, script, group) in &configuration.function_groups {
         let mut groups = configuration.groups.iter();
         let fixed = !group.starts_with(b"%");
-        if fixed && !groups.any(|defined| defined.options.name == *group) {
+        let defined = groups.any(|defined| defined.options.name == *group)
+            || template_of(configuration, group).is_some();
+        if fixed && !defined {
             return Err(PlanError::FunctionGroup {
                 directive,
                 script: text(script),
@@ -262,6 +351,10 @@ fn check_programs(configuration: &Configuration) -> Result<(), PlanError> {
     for options in groups.map(|group| &group.options) {
         if options.threads > 0 {
             continue;
+        }
+        if options.template.is_some() {
+            let template = options.definition();
+            return Err(PlanError::NoRequests { template });
         }
         let group = text(&options.name);
         let no_threads = |directive, script: &[u8]| PlanError::NoThreads {
@@ -290,6 +383,29 @@ fn check_programs(configuration: &Configuration) -> Result<(), PlanError> {
     Ok(())
 }
 
+/// The template that a name of the form `template/key` names.
+fn template_of<'c>(configuration: &'c Configuration, name: &[u8]) -> Option<&'c DaemonGroup> {
+    let (template, _) = keyed::split(name)?;
+    let mut groups = configuration.groups.iter();
+    groups
+        .find(|group| group.options.template.is_some() && group.options.defined_name() == template)
+}
+
+/// Refuses names of groups of a template whose key cannot be understood.
+fn check_keys(configuration: &Configuration) -> Result<(), PlanError> {
+    for (name, key) in &configuration.keys {
+        if let Err(said) = key
+            && template_of(configuration, name).is_some()
+        {
+            return Err(PlanError::Key {
+                name: text(name),
+                said: said.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// The scripts to be loaded when a process of the group starts, each once however many virtual hosts
 /// ask for it; an empty name is embedded mode.
 pub fn imports_of(configuration: &Configuration, process_group: &[u8]) -> Vec<ImportScript> {
@@ -307,7 +423,7 @@ pub fn imports_of(configuration: &Configuration, process_group: &[u8]) -> Vec<Im
     scripts
 }
 
-fn planned(
+pub(super) fn planned(
     configuration: &Configuration,
     server: Server<'static>,
     group: &DaemonGroup,
@@ -336,7 +452,7 @@ fn planned(
         reserve_main: !runs_program && configuration.reserves_main(&options.name),
         python_path: List(options.python_path.clone()),
         home: options.home.clone(),
-        imports: List(imports_of(configuration, &options.name)),
+        imports: List(imports_of(configuration, options.defined_name())),
         interpreters: interpreters::of_group(configuration, options),
         apache_major,
         apache_minor,
@@ -377,7 +493,7 @@ fn planned(
 
 /// Whom the group runs as; `None` without root, where there is no choice.
 fn identity(options: &DaemonOptions) -> Result<Option<Identity>, PlanError> {
-    let group = || text(&options.name);
+    let group = || options.definition();
     let user = options
         .user
         .as_deref()
@@ -433,7 +549,7 @@ fn identity(options: &DaemonOptions) -> Result<Option<Identity>, PlanError> {
 
 /// Whose every script of the group must be.
 fn script_owner(options: &DaemonOptions) -> Result<Option<ScriptOwner>, PlanError> {
-    let group = text(&options.name);
+    let group = options.definition();
     let owner = match (&options.script_user, &options.script_group) {
         (Some(user), _) => ScriptOwner {
             group: false,
@@ -453,7 +569,7 @@ fn socket_uid(options: &DaemonOptions) -> Result<Option<u32>, PlanError> {
     let Some(user) = &options.socket_user else {
         return Ok(None);
     };
-    let group = text(&options.name);
+    let group = options.definition();
     let uid = account(&group, user)?.uid;
     if !accounts::is_root() && uid != accounts::own_uid() {
         return Err(PlanError::NeedsRoot {
@@ -470,7 +586,7 @@ fn supplementary_groups(options: &DaemonOptions) -> Result<Option<Vec<u32>>, Pla
     let Some(names) = &options.supplementary_groups else {
         return Ok(None);
     };
-    let group = text(&options.name);
+    let group = options.definition();
     if !accounts::is_root() {
         return Err(PlanError::NeedsRoot {
             group,
@@ -513,7 +629,7 @@ fn by_uid(group: &str, uid: u32) -> Result<Account, PlanError> {
 }
 
 /// A group of users by its name or `#gid`.
-fn group_id(group: &str, name: &[u8]) -> Result<u32, PlanError> {
+pub(super) fn group_id(group: &str, name: &[u8]) -> Result<u32, PlanError> {
     if let Some(gid) = number(name) {
         return Ok(gid);
     }
@@ -544,6 +660,6 @@ pub fn or_a_day(timeout: Duration) -> Duration {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use wsgi_unix::spawn::{Command, Identity, Step};
 use wsgi_unix::{accounts, pipe, process, socket};
+use wsgi_wire::launch::template::has_key;
 use wsgi_wire::launch::{GroupSpec, HOME_INTERPRETERS};
 
 use super::plan::Plan;
@@ -91,11 +92,17 @@ impl Unfit {
 /// What is asked only once however many groups share it: the interpreter's home and who runs it.
 type Key = (Vec<u8>, Option<(u32, u32)>, Option<Vec<u8>>);
 
-/// Asks the interpreters of all groups; answers the names of groups with what is wrong.
+/// Asks the interpreters of all groups; answers the definitions of groups with what is wrong.
 pub fn unfit(plan: &Plan) -> Vec<(String, Unfit)> {
     let mut asked: HashMap<Key, Result<Question, Unfit>> = HashMap::new();
     let mut first_groups = Vec::new();
-    for group in &plan.groups {
+    // Where a key says which interpreter, or who executes it, there is nobody to ask yet.
+    let fixed = plan.templates.iter().filter(|template| {
+        let home = template.group.spec.python_home.as_deref();
+        template.spec.user.is_none() && !home.is_some_and(has_key)
+    });
+    let fixed = fixed.map(|template| &template.group);
+    for group in plan.groups.iter().chain(fixed) {
         let spec = &group.spec;
         let Some(home) = &spec.python_home else {
             continue;
@@ -103,7 +110,7 @@ pub fn unfit(plan: &Plan) -> Vec<(String, Unfit)> {
         let who = spec.identity.as_ref().map(|who| (who.uid, who.gid));
         let key = (home.clone(), who, spec.process.chroot.clone());
         asked.entry(key.clone()).or_insert_with(|| {
-            first_groups.push((group.display_name(), key));
+            first_groups.push((group.options.definition(), key));
             ask(spec, Path::new(OsStr::from_bytes(home)))
         });
     }

@@ -2,6 +2,8 @@
 //!
 //! Runs in the parent, also under `configtest`.
 
+use std::time::Duration;
+
 use wsgi_config::daemon_options::{self, DaemonOptions};
 use wsgi_wire::launch::{DaemonSettings, Drawn, List, ProcessSettings, Variable};
 
@@ -15,7 +17,11 @@ pub fn of_daemon(options: &DaemonOptions) -> DaemonSettings {
         locale: options.locale.clone(),
         stack_size: options.stack_size,
         startup_timeout: options.startup_timeout,
-        inactivity_timeout: options.inactivity_timeout,
+        // A group that was made on demand ends as a whole, which is the monitor's to do.
+        inactivity_timeout: match options.template {
+            Some(_) => Duration::ZERO,
+            None => options.inactivity_timeout,
+        },
         shutdown_timeout: options.shutdown_timeout,
         graceful_timeout: options.graceful_timeout,
         eviction_timeout: options.eviction_timeout,
@@ -25,6 +31,7 @@ pub fn of_daemon(options: &DaemonOptions) -> DaemonSettings {
         maximum_requests: drawn(options.maximum_requests),
         restart_interval: drawn(options.restart_interval),
         recycle_memory: options.recycle_memory,
+        shows_use: options.template.is_some(),
         queue_timeout: options.queue_timeout,
         send_buffer_size: options.send_buffer_size,
         receive_buffer_size: options.receive_buffer_size,

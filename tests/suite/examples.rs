@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use wsgi_tests::apache::only_ours;
+use wsgi_tests::apache::{apache, only_ours};
 use wsgi_tests::python;
 use wsgi_tests::{Builder, Mode, Request, Server, curl};
 
@@ -46,6 +46,7 @@ fn every_example_has_a_test() {
         "daemon.conf",
         "django.conf",
         "embedded.conf",
+        "mass-hosting.conf",
         "users.conf",
         "venvs.conf",
         "vhosts.conf",
@@ -112,6 +113,41 @@ fn the_example_of_virtual_hosts_answers() {
             answer.text()
         );
     }
+}
+
+#[test]
+fn the_example_of_mass_hosting_answers_each_from_processes_of_its_own() {
+    if only_ours("it has no templates") {
+        return;
+    }
+    let as_root = apache().as_root;
+    let example = fs::read_to_string(examples().join("mass-hosting.conf")).expect("an example");
+    // Who is not root has but himself to run as.
+    let lines = match as_root {
+        true => example,
+        false => example.replace("user=%{key} group=%{key}", ""),
+    };
+    let server = Server::builder(Mode::Embedded)
+        .modules(&["authn_core", "authn_file", "auth_basic", "authz_user"])
+        .file(
+            "srv/hello.wsgi",
+            &fs::read_to_string(examples().join("hello.wsgi")).expect("an example"),
+        )
+        .file("users", "games:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")
+        .directive("<Directory />\nRequire all denied\n</Directory>")
+        .directive("Define WSGI_APP_DIR @ROOT@/srv\nDefine WSGI_USERS @ROOT@/users")
+        .directive("Define WSGI_MINIMUM_UID 2")
+        .directive(&lines)
+        .start();
+    for host in ["one.example.com", "two.example.com"] {
+        let answer = server.send(&Request::get("/hello").header("Host", host));
+        let expected = format!("process group:     vhost/{host}");
+        assert!(answer.text().contains(&expected), "{}", answer.text());
+    }
+    let url = format!("http://{}/apps", server.address());
+    let answer = curl::fetch(&url, &["--user", "games:secret"]);
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(text.contains("process group:     user/games"), "{text}");
 }
 
 #[test]

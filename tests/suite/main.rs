@@ -40,6 +40,7 @@ mod mapping;
 mod memory;
 mod metrics;
 mod odd_configurations;
+mod on_demand;
 mod owners;
 mod protocols;
 mod pythons;

@@ -1,4 +1,5 @@
-//! The options of WSGIDaemonProcess, in one table that the parser and the documentation read.
+//! The options of WSGIDaemonProcess and WSGIDaemonTemplate, in one table that the parser and the
+//! documentation read.
 //!
 //! Runs in httpd's parent while the configuration is read. It must not look up accounts or touch
 //! the file system: whether a user or a directory exists is the caller's to check.
@@ -17,7 +18,29 @@ pub use table::{OPTIONS, OptionRow};
 use value::{bytes, drawn, number, signed};
 pub use value::{variable, variable_name};
 
-const DIRECTIVE: &str = "WSGIDaemonProcess";
+const PROCESS: &str = "WSGIDaemonProcess";
+const TEMPLATE: &str = "WSGIDaemonTemplate";
+
+/// What a template adds to the options of the groups that are made from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TemplateLimits {
+    /// Groups that exist at a time.
+    pub maximum_groups: u32,
+    /// Processes of all of them; zero: as many as the groups have.
+    pub maximum_processes: u32,
+    /// The lowest id of an account or a group of users that a key names.
+    pub minimum_uid: u32,
+}
+
+impl Default for TemplateLimits {
+    fn default() -> Self {
+        TemplateLimits {
+            maximum_groups: 100,
+            maximum_processes: 0,
+            minimum_uid: 1000,
+        }
+    }
+}
 
 /// A value that each process draws for itself, so that the processes of a group do not reach it
 /// together: from `least` to `least + jitter`. Zero: none.
@@ -29,11 +52,13 @@ pub struct Drawn {
     pub jitter: u32,
 }
 
-/// One process group as its directive describes it.
+/// One process group, or one template of groups, as its directive describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DaemonOptions {
-    /// The group's name.
+    /// The group's name; that of a template's groups, `name/%{key}`.
     pub name: Vec<u8>,
+    /// There for a template.
+    pub template: Option<TemplateLimits>,
     /// How many processes, if stated: stating it makes `wsgi.multiprocess` true, even for 1.
     pub processes: Option<u32>,
     /// Request threads per process; zero: a script is the program of each.
@@ -135,9 +160,27 @@ pub struct DaemonOptions {
 }
 
 impl DaemonOptions {
+    /// The name as its directive has it.
+    pub fn defined_name(&self) -> &[u8] {
+        match self.template {
+            Some(_) => self.name.strip_suffix(b"/%{key}").unwrap_or(&self.name),
+            None => &self.name,
+        }
+    }
+
+    /// Directive and name, for messages about the definition.
+    pub fn definition(&self) -> String {
+        let directive = match self.template {
+            Some(_) => TEMPLATE,
+            None => PROCESS,
+        };
+        format!("{directive} {}", shown(self.defined_name()))
+    }
+
     fn with_defaults(name: Vec<u8>) -> Self {
         DaemonOptions {
             name,
+            template: None,
             processes: None,
             threads: 15,
             interpreters: 1,
@@ -193,35 +236,59 @@ impl DaemonOptions {
 
 /// Reads `name [option=value ...]`; of an option that is repeated the last value counts.
 pub fn parse(args: &[u8]) -> Result<DaemonOptions, OptionError> {
-    let mut words = words_of(DIRECTIVE, args)?.into_iter();
-    let name = words
-        .next()
-        .filter(|name| !name.is_empty())
-        .ok_or_else(|| OptionError::Missing {
-            directive: DIRECTIVE.to_owned(),
-            argument: "the name of the process group",
-        })?;
-    let mut options = DaemonOptions::with_defaults(name);
+    let mut words = words_of(PROCESS, args)?.into_iter();
+    let name = words.next().filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| OptionError::Missing {
+        directive: PROCESS.to_owned(),
+        argument: "the name of the process group",
+    })?;
+    take_options(PROCESS, words, DaemonOptions::with_defaults(name))
+}
+
+/// Reads the same of WSGIDaemonTemplate, whose texts may hold `%{key}`.
+pub fn parse_template(args: &[u8]) -> Result<DaemonOptions, OptionError> {
+    let mut words = words_of(TEMPLATE, args)?.into_iter();
+    let name = words.next().filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| OptionError::Missing {
+        directive: TEMPLATE.to_owned(),
+        argument: "the name of the template",
+    })?;
+    if name.iter().any(|byte| matches!(byte, b'/' | b'%')) {
+        return Err(OptionError::Argument {
+            directive: TEMPLATE.to_owned(),
+            value: shown(&name),
+            expected: "a name without '/' and '%'",
+        });
+    }
+    let mut options = DaemonOptions::with_defaults([&name[..], b"/%{key}"].concat());
+    options.template = Some(TemplateLimits::default());
+    take_options(TEMPLATE, words, options)
+}
+
+fn take_options(
+    directive: &str,
+    words: impl Iterator<Item = Vec<u8>>,
+    mut options: DaemonOptions,
+) -> Result<DaemonOptions, OptionError> {
     for word in words {
-        let (name, value) = option_of(DIRECTIVE, &word)?;
-        let row = OPTIONS
-            .iter()
-            .find(|row| row.name.as_bytes() == name)
-            .ok_or_else(|| OptionError::Unknown {
-                directive: DIRECTIVE.to_owned(),
-                option: shown(name),
-            })?;
+        let (name, value) = option_of(directive, &word)?;
+        let has_it = |row: &&OptionRow| row.name.as_bytes() == name && row.is_of(&options);
+        let row = OPTIONS.iter().find(has_it);
+        let row = row.ok_or_else(|| OptionError::Unknown {
+            directive: directive.to_owned(),
+            option: shown(name),
+        })?;
         if !row.supported {
             return Err(OptionError::NotSupported {
-                directive: DIRECTIVE.to_owned(),
+                directive: directive.to_owned(),
                 option: row.name,
             });
         }
-        apply(row, value, &mut options)?;
+        apply(directive, row, value, &mut options)?;
     }
     if options.script_user.is_some() && options.script_group.is_some() {
         return Err(OptionError::Exclusive {
-            directive: DIRECTIVE.to_owned(),
+            directive: directive.to_owned(),
             one: "script-user",
             other: "script-group",
         });
@@ -229,9 +296,14 @@ pub fn parse(args: &[u8]) -> Result<DaemonOptions, OptionError> {
     Ok(options)
 }
 
-fn apply(row: &OptionRow, value: &[u8], options: &mut DaemonOptions) -> Result<(), OptionError> {
+fn apply(
+    directive: &str,
+    row: &OptionRow,
+    value: &[u8],
+    options: &mut DaemonOptions,
+) -> Result<(), OptionError> {
     let invalid = || OptionError::Value {
-        directive: DIRECTIVE.to_owned(),
+        directive: directive.to_owned(),
         option: row.name,
         value: shown(value),
         expected: row.value,
@@ -240,6 +312,11 @@ fn apply(row: &OptionRow, value: &[u8], options: &mut DaemonOptions) -> Result<(
         Take::Count(least, most, set) => {
             let count = number(value, 10).filter(|count| (least..=most).contains(count));
             set(options, count.ok_or_else(invalid)?);
+        }
+        Take::Limit(least, most, set) => {
+            let count = number(value, 10).filter(|count| (least..=most).contains(count));
+            let limits = options.template.get_or_insert_default();
+            set(limits, count.ok_or_else(invalid)?);
         }
         Take::Octal(set) => {
             let mask = number(value, 8).filter(|mask| *mask <= 0o777);
@@ -262,7 +339,7 @@ fn apply(row: &OptionRow, value: &[u8], options: &mut DaemonOptions) -> Result<(
         Take::Flag(set) => {
             set(
                 options,
-                flag::parse(DIRECTIVE, value).map_err(|_| invalid())?,
+                flag::parse(directive, value).map_err(|_| invalid())?,
             );
         }
         Take::Retired(shown, instead) => options.without_effect.push((shown, instead)),

@@ -16,6 +16,7 @@ pub mod function_script;
 pub mod group;
 pub mod import_script;
 pub mod interpreter;
+pub mod keyed;
 pub mod layer;
 pub mod proxy;
 pub mod script_name;

@@ -84,8 +84,12 @@ pub struct Launched {
     pub parent: File,
     /// At its end when the last Apache child is gone.
     pub children: OwnedFd,
+    /// Where children ask for groups.
+    pub control: OwnedFd,
     /// The descriptors of each group, in the configuration's order.
     pub descriptors: Vec<GroupDescriptors>,
+    /// The error log of each template's groups, likewise; `None`: the server's.
+    pub template_logs: Vec<Option<OwnedFd>>,
 }
 
 /// The descriptors that all daemons of a group share.
@@ -96,7 +100,8 @@ pub struct GroupDescriptors {
     pub hints: OwnedFd,
     /// The group's own error log; `None`: the server's.
     pub error_log: Option<OwnedFd>,
-    /// The same page, to clear the row of a process that has ended; never read here.
+    /// The same page, to clear the row of a process that has ended; read only to see whether a group
+    /// that was made on demand is in use.
     pub page: HintPage,
 }
 
@@ -105,21 +110,27 @@ pub fn take() -> Result<Launched, ConfigError> {
     let source = take_descriptor("configuration", monitor_fd::CONFIG)?;
     let parent = take_descriptor("parent's lifeline", monitor_fd::PARENT)?;
     let children = take_descriptor("children's lifeline", monitor_fd::CHILDREN)?;
+    let control = take_descriptor("socket for its children", monitor_fd::CONTROL)?;
     let mut bytes = Vec::new();
     let mut limited = File::from(source).take(MAX_CONFIG);
     limited.read_to_end(&mut bytes).map_err(ConfigError::Read)?;
     let config = MonitorConfig::from_bytes(&bytes).map_err(ConfigError::Message)?;
     let root = accounts::is_root();
     let groups = &config.groups.0;
-    for group in groups {
+    let of_templates = config.templates.0.iter().map(|template| &template.group);
+    for group in groups.iter().chain(of_templates) {
         check_group(group, root)?;
     }
     let descriptors = groups.iter().map(take_group).collect::<Result<_, _>>()?;
+    let of_templates = config.templates.0.iter().map(|template| &template.group);
+    let template_logs = of_templates.map(take_log).collect::<Result<_, _>>()?;
     Ok(Launched {
         config,
         parent: File::from(parent),
         children,
+        control,
         descriptors,
+        template_logs,
     })
 }
 
@@ -174,11 +185,7 @@ fn take_group(spec: &GroupSpec) -> Result<GroupDescriptors, ConfigError> {
         slots,
         source,
     };
-    let error_log = spec.error_log_fd.map(take_number).transpose();
-    let error_log = error_log.map_err(|source| ConfigError::Log {
-        group: name_of(spec),
-        source,
-    })?;
+    let error_log = take_log(spec)?;
     let listener = take_number(spec.listener_fd).map_err(|error| listener_error(Some(error)))?;
     let hints = take_number(spec.hints_fd).map_err(|error| hints_error(Some(error)))?;
     match socket::is_listener(listener.as_fd()) {
@@ -194,6 +201,14 @@ fn take_group(spec: &GroupSpec) -> Result<GroupDescriptors, ConfigError> {
         }),
         other => Err(hints_error(other.err())),
     }
+}
+
+fn take_log(spec: &GroupSpec) -> Result<Option<OwnedFd>, ConfigError> {
+    let error_log = spec.error_log_fd.map(take_number).transpose();
+    error_log.map_err(|source| ConfigError::Log {
+        group: name_of(spec),
+        source,
+    })
 }
 
 fn take_number(number: u32) -> io::Result<OwnedFd> {

@@ -4,7 +4,7 @@
 //! that is not in its own table, and none whose end was already taken.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,15 @@ const OTHER_VERSION: &str = ", as the installed gateway is of another version th
 
 /// How many reports of one process are taken before others have their turn.
 const REPORTS_AT_ONCE: u32 = 8;
+
+/// What the processes of a group show of their use: a hint.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ShownUse {
+    /// A request runs.
+    pub active: bool,
+    /// When a process was last in use, [`wsgi_unix::clock::monotonic_millis`].
+    pub last: u64,
+}
 
 /// A process group and its processes.
 pub struct Group {
@@ -74,6 +83,26 @@ impl Group {
     /// What the loop knows it by.
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Its hint page.
+    pub fn hints(&self) -> BorrowedFd<'_> {
+        self.descriptors.hints.as_fd()
+    }
+
+    /// Whether it was told to end.
+    pub fn is_ending(&self) -> bool {
+        self.drained_by.is_some()
+    }
+
+    /// What its processes show of their use.
+    pub fn shown_use(&self) -> ShownUse {
+        let page = &self.descriptors.page;
+        let rows = (0..page.slots()).filter_map(|slot| page.slot(slot));
+        rows.fold(ShownUse::default(), |shown, row| ShownUse {
+            active: shown.active || row.active.load(Ordering::Relaxed) > 0,
+            last: shown.last.max(row.used.load(Ordering::Relaxed)),
+        })
     }
 
     /// Where the group listens.

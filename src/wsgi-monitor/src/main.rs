@@ -13,6 +13,7 @@
 //! * [`process`] starts one daemon, [`channel`] hears it; [`environment`] is what it finds in
 //!   `os.environ`.
 //! * [`obituary`] and [`memory_kills`] tell of those that have ended.
+//! * [`templates`] makes groups on demand, as children ask for them; [`identity`] says as whom.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ mod channel;
 mod config;
 mod environment;
 mod group;
+mod identity;
 mod member;
 mod memory_kills;
 mod obituary;
@@ -27,6 +29,7 @@ mod process;
 mod replacement;
 mod restart;
 mod supervise;
+mod templates;
 
 use std::error::Error;
 use std::process::ExitCode;

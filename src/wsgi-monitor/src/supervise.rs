@@ -24,11 +24,13 @@ use crate::config::Launched;
 use crate::group::Group;
 use crate::memory_kills::MemoryKills;
 use crate::process::Launcher;
+use crate::templates::Templates;
 
 /// Tokens of what the loop waits for.
 const SIGNALS: u64 = 0;
 const PARENT: u64 = 1;
 const CHILDREN: u64 = 2;
+const CONTROL: u64 = 3;
 /// Set in the tokens of daemons' channels, which name group and slot besides.
 const CHANNEL: u64 = 1 << 63;
 
@@ -70,6 +72,7 @@ pub struct Supervisor {
     generation: u32,
     phase: Phase,
     groups: Vec<Group>,
+    templates: Templates,
     tools: Tools,
     memory_kills: MemoryKills,
     arrivals: Arrivals,
@@ -89,16 +92,26 @@ impl Supervisor {
         let watch = |fd, token| epoll.add(fd, token, Interest::READ);
         watch(arrivals.as_fd(), SIGNALS).map_err(failed("wait for signals"))?;
         watch(launched.parent.as_fd(), PARENT).map_err(failed("watch the parent's lifeline"))?;
+        watch(launched.control.as_fd(), CONTROL).map_err(failed("hear Apache's children"))?;
         let launcher = Launcher::new(&launched.config).map_err(failed("prepare daemons"))?;
         let now = Instant::now();
         let groups = launched.config.groups.0.into_iter();
         let groups = (0u32..).zip(groups.zip(launched.descriptors));
+        let groups: Vec<_> = groups
+            .map(|(id, (spec, fds))| Group::new(id, spec, fds, now))
+            .collect();
+        let templates = Templates::new(
+            launched.config.templates.0,
+            launched.template_logs,
+            launched.config.socket_prefix,
+            launched.control,
+            groups.len() as u32,
+        );
         Ok(Supervisor {
             generation: launched.config.generation,
             phase: Phase::Serving,
-            groups: groups
-                .map(|(id, (spec, fds))| Group::new(id, spec, fds, now))
-                .collect(),
+            groups,
+            templates,
             tools: Tools { launcher, epoll },
             memory_kills: MemoryKills::new(),
             arrivals,
@@ -149,15 +162,23 @@ impl Supervisor {
     /// Does what is due by now.
     fn keep_going(&mut self, now: Instant) {
         for group in &mut self.groups {
-            match self.phase {
-                Phase::Serving | Phase::Retiring => group.keep_going(&self.tools, now),
-                Phase::Draining => group.end_overdue(now),
+            match group.is_ending() {
+                false => group.keep_going(&self.tools, now),
+                true => group.end_overdue(now),
             }
+        }
+        if self.phase != Phase::Draining {
+            self.templates.keep_going(&mut self.groups, now);
         }
     }
 
     fn next_due(&self) -> Option<Instant> {
-        self.groups.iter().filter_map(Group::next_due).min()
+        let of_groups = self.groups.iter().filter_map(Group::next_due);
+        let of_templates = match self.phase {
+            Phase::Draining => None,
+            _ => self.templates.next_due(),
+        };
+        of_groups.chain(of_templates).min()
     }
 
     fn happened(&mut self, token: u64) -> Result<(), SuperviseError> {
@@ -176,6 +197,15 @@ impl Supervisor {
                 let slot = channel & u64::from(u32::MAX);
                 self.hear(group as u32, slot as u32);
                 Ok(())
+            }
+            CONTROL => {
+                if self.phase != Phase::Draining {
+                    self.templates.answer(&mut self.groups, Instant::now());
+                    return Ok(());
+                }
+                // Nobody is served any more, and who still asks is told so by the end of his socket.
+                let left = self.tools.epoll.remove(self.templates.control());
+                left.map_err(failed("leave Apache's children"))
             }
             _ => Ok(()),
         }
@@ -276,7 +306,7 @@ impl Supervisor {
 }
 
 /// Removes a group's socket, and nothing else that may stand at its path by now.
-fn remove_socket(path: &Path) {
+pub fn remove_socket(path: &Path) {
     let is_socket = path
         .symlink_metadata()
         .is_ok_and(|status| status.file_type().is_socket());

@@ -17,6 +17,18 @@ pub fn micros_since_epoch() -> u64 {
     })
 }
 
+/// Milliseconds on a clock that all processes of the machine share and nobody sets.
+pub fn monotonic_millis() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: room for one timespec. The coarse clock, a few milliseconds late, is always there.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
 /// Local time as Apache's error log writes it: `Sat Nov 21 07:30:57.123456 2026`.
 pub fn log_stamp() -> String {
     stamp(micros_since_epoch())

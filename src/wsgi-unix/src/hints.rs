@@ -29,6 +29,8 @@ pub struct Slot {
     pub pid: AtomicU32,
     /// Requests it has ended since it started.
     pub served: AtomicU64,
+    /// When it was last in use, [`crate::clock::monotonic_millis`]; 0: never, or not told.
+    pub used: AtomicU64,
 }
 
 const SLOT_BYTES: usize = size_of::<Slot>();

@@ -7,6 +7,7 @@
 //!
 //! * [`socket`], [`packet`], [`pipe`] and [`epoll`] move bytes and descriptors and wait for them; [`file`]
 //!   tells which files may be sent so.
+//! * [`socket_names`] are the paths of sockets that are made while the server runs.
 //! * [`hints`] and [`memory`] are memory shared by descriptor, [`waiting`] memory shared by forks; [`inherited`] takes over what a
 //!   parent process left open.
 //! * [`spawn`], [`process`] and [`signals`] start, watch and end processes.
@@ -27,6 +28,7 @@ pub mod process;
 pub mod rights;
 pub mod signals;
 pub mod socket;
+pub mod socket_names;
 pub mod spawn;
 pub mod usage;
 pub mod waiting;

@@ -403,6 +403,13 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((one.into(), other.into()))
 }
 
+/// A connected pair for short messages, each of which is received whole (SOCK_DGRAM); close-on-exec.
+/// Unlike a stream's, an end can be shared by many senders.
+pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (one, other) = std::os::unix::net::UnixDatagram::pair()?;
+    Ok((one.into(), other.into()))
+}
+
 /// Waits until there is something to read, or an end, for at most `timeout` (rounded up to
 /// milliseconds); whether there is.
 pub fn wait_readable(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {

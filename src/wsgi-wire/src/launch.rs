@@ -18,8 +18,10 @@ pub mod monitor_fd {
     pub const PARENT: i32 = 4;
     /// At its end when the last Apache child of this generation is gone.
     pub const CHILDREN: i32 = 5;
+    /// A socket of packets over which children ask for groups ([`crate::control`]).
+    pub const CONTROL: i32 = 6;
     /// The first of the groups' descriptors, which [`super::GroupSpec`] names.
-    pub const GROUPS: i32 = 6;
+    pub const GROUPS: i32 = 7;
 }
 
 /// Descriptors a daemon finds open.
@@ -63,6 +65,9 @@ pub(crate) use field::record;
 pub use field::{Field, List};
 
 mod interpreter;
+pub mod template;
+
+pub use template::{SocketOwner, TemplateSpec};
 
 pub use interpreter::{InterpreterOptions, InterpreterRule, PythonFlags};
 
@@ -215,6 +220,9 @@ record! {
         send_buffer_size: u64,
         /// Bytes of the receive buffer of connections; zero: the system's choice.
         receive_buffer_size: u64,
+        /// The monitor ends the group when nobody needs it: the process shows it in its row of the
+        /// hint page when it was last in use.
+        shows_use: bool,
     }
 }
 
@@ -326,6 +334,10 @@ record! {
         client_uid: u32,
         /// The configuration's process groups.
         groups: List<GroupSpec>,
+        /// What groups are made from on demand.
+        templates: List<TemplateSpec>,
+        /// What the paths of sockets of this generation begin with.
+        socket_prefix: Vec<u8>,
     }
 }
 
@@ -469,6 +481,13 @@ mod tests {
                 hints_fd: 7,
                 error_log_fd: Some(8),
             }]),
+            templates: List(vec![TemplateSpec {
+                user: Some(b"%{key}".to_vec()),
+                owner: Some(SocketOwner { uid: 33, gid: 33 }),
+                maximum_groups: 10,
+                ..TemplateSpec::default()
+            }]),
+            socket_prefix: b"/run/wsgi.1.1".to_vec(),
         };
         assert_eq!(MonitorConfig::from_bytes(&config.to_bytes()), Ok(config));
     }

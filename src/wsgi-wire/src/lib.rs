@@ -12,10 +12,12 @@
 //! * [`failure`] names the ways a request ends without a whole response.
 //! * [`launch`] is what a parent process tells the monitor, and the monitor a daemon, at the start.
 //! * [`supervision`] is what daemon and monitor tell each other afterwards.
+//! * [`control`] is how Apache children ask the monitor for a process group that is made on demand.
 
 #![forbid(unsafe_code)]
 
 pub mod codec;
+pub mod control;
 pub mod failure;
 pub mod frame;
 pub mod function;

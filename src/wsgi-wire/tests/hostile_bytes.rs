@@ -1,6 +1,7 @@
 //! Arbitrary bytes must never panic a decoder, nor make it claim more than it was given.
 
 use proptest::prelude::*;
+use wsgi_wire::control;
 use wsgi_wire::frame::{HEADER_BYTES, Header, Tag};
 use wsgi_wire::function::Answer;
 use wsgi_wire::head::RequestHead;
@@ -47,5 +48,7 @@ proptest! {
         let _ = LoadedScripts::from_bytes(&bytes);
         let _ = Report::from_bytes(&bytes);
         let _ = Order::from_bytes(&bytes);
+        let _ = control::Ask::from_bytes(&bytes);
+        let _ = control::Answer::from_bytes(&bytes);
     }
 }

@@ -1,17 +1,19 @@
-//! The options of WSGIDaemonProcess, each with what it takes, its default and its meaning.
+//! The options of WSGIDaemonProcess and WSGIDaemonTemplate, each with what it takes, its default and its meaning.
 //!
 //! Read by the parser, by the checks of the documentation and by tests. Holds no code but the way
 //! of each value into its field.
 
 use std::time::Duration;
 
-use super::{DaemonOptions, Drawn, title};
+use super::{DaemonOptions, Drawn, TemplateLimits, title};
 use crate::interpreter;
 
 /// How an option's value is read and where it goes.
 pub(super) enum Take {
     /// A whole number within bounds.
     Count(u32, u32, fn(&mut DaemonOptions, u32)),
+    /// A whole number within bounds, of templates only.
+    Limit(u32, u32, fn(&mut TemplateLimits, u32)),
     /// A count, perhaps with `+jitter`: what each process may add to it.
     Drawn(fn(&mut DaemonOptions, Drawn)),
     /// A whole number within bounds that may be negative.
@@ -51,6 +53,18 @@ pub struct OptionRow {
     /// Whether the option works; one that does not is refused, never ignored.
     pub supported: bool,
     pub(super) take: Take,
+}
+
+impl OptionRow {
+    /// Whether the option is one of a template or one of any group, as the case may be.
+    pub(super) fn is_of(&self, options: &DaemonOptions) -> bool {
+        options.template.is_some() || !self.is_of_templates()
+    }
+
+    /// Whether WSGIDaemonTemplate alone has the option.
+    pub fn is_of_templates(&self) -> bool {
+        matches!(self.take, Take::Limit(..))
+    }
 }
 
 const fn row(
@@ -191,6 +205,12 @@ pub const OPTIONS: &[OptionRow] = &[
         Take::Variable(|o, name, value| o.environment.push((name, value)))),
     row("env-file", "an absolute path", "", "A file of lines NAME=VALUE for os.environ; may be repeated",
         Take::Directory(|o, v| o.environment_files.push(v))),
+    row("maximum-groups", "a number from 1 to 10000", "100", "Groups of a template at a time",
+        Take::Limit(1, 10_000, |o, v| o.maximum_groups = v)),
+    row("maximum-processes", "a number", "0", "Processes of all groups of a template; 0: any",
+        Take::Limit(0, u32::MAX, |o, v| o.maximum_processes = v)),
+    row("minimum-uid", "a number from 1", "1000", "Lowest id of an account or group that a key names",
+        Take::Limit(1, u32::MAX, |o, v| o.minimum_uid = v)),
     row("server-metrics", "On or Off", "Off", "Whether applications may ask for the server's scoreboard",
         Take::Flag(|o, v| o.server_metrics = v)),
 ];

@@ -192,9 +192,69 @@ fn the_table_names_each_option_once() {
     assert_eq!(names.len(), OPTIONS.len());
     let retired = |row: &&OptionRow| matches!(row.take, Take::Retired(..));
     assert_eq!(OPTIONS.iter().filter(retired).count(), 2);
+    let of_templates = OPTIONS.iter().filter(|row| row.is_of_templates()).count();
     // mod_wsgi's, its retired ones, and ours: recycle-memory, interpreters, env, env-file.
-    assert_eq!(names.len(), 44 + 2 + 4);
+    assert_eq!(names.len() - of_templates, 44 + 2 + 4);
     for row in OPTIONS {
         assert!(!row.doc.is_empty(), "{}", row.name);
     }
+}
+
+fn template(args: &str) -> Result<DaemonOptions, String> {
+    parse_template(args.as_bytes()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_template_has_a_groups_options_and_its_own() {
+    let options = template(
+        "user processes=1 user=%{key} home=/home/%{key} display-name=%{GROUP} \
+         maximum-groups=7 maximum-processes=20 minimum-uid=500",
+    )
+    .expect("accepted");
+    assert_eq!(options.name, b"user/%{key}");
+    assert_eq!(options.defined_name(), b"user");
+    assert_eq!(options.definition(), "WSGIDaemonTemplate user");
+    assert_eq!(options.user.as_deref(), Some(&b"%{key}"[..]));
+    assert_eq!(options.home.as_deref(), Some(&b"/home/%{key}"[..]));
+    let title = options.display_name.as_deref();
+    assert_eq!(title, Some(&b"(wsgi:user/%{key})"[..]));
+    let limits = TemplateLimits {
+        maximum_groups: 7,
+        maximum_processes: 20,
+        minimum_uid: 500,
+    };
+    assert_eq!(options.template, Some(limits));
+    let plain = template("vhost").expect("accepted").template;
+    assert_eq!(plain, Some(TemplateLimits::default()));
+}
+
+#[test]
+fn what_a_template_does_not_take_is_named() {
+    assert_eq!(
+        template("").expect_err("refused"),
+        "WSGIDaemonTemplate: the name of the template is required"
+    );
+    assert_eq!(
+        template("a/b").expect_err("refused"),
+        "WSGIDaemonTemplate: 'a/b' is not a name without '/' and '%'"
+    );
+    assert_eq!(
+        template("a threads=%{key}").expect_err("refused"),
+        "WSGIDaemonTemplate: invalid value '%{key}' for option 'threads': \
+         a number from 0 to 65533 is expected"
+    );
+    assert_eq!(
+        template("a maximum-groups=0").expect_err("refused"),
+        "WSGIDaemonTemplate: invalid value '0' for option 'maximum-groups': \
+         a number from 1 to 10000 is expected"
+    );
+}
+
+#[test]
+fn a_group_has_no_limits_of_templates() {
+    let error = parse(b"app maximum-groups=7").expect_err("refused");
+    assert_eq!(
+        error.to_string(),
+        "WSGIDaemonProcess: unknown option 'maximum-groups'"
+    );
 }

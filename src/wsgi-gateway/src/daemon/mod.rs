@@ -124,11 +124,13 @@ fn serve() -> Result<Infallible, DaemonStartError> {
     let service = service
         .map_err(DaemonStartError::Service)?
         .with_connections_as(&config.settings);
-    let service = match config.settings.inactivity_timeout.is_zero() {
-        true => service,
-        false => service.watching_activity(),
+    let settings = &config.settings;
+    let watched = settings.shows_use || !settings.inactivity_timeout.is_zero();
+    let service = match watched {
+        false => service,
+        true => service.watching_activity(settings.shows_use),
     };
-    let service = Arc::new(match config.settings.request_timeout.is_zero() {
+    let service = Arc::new(match settings.request_timeout.is_zero() {
         true => service,
         false => service.timing_requests(),
     });

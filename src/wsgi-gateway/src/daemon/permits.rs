@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use wsgi_unix::clock;
 use wsgi_unix::hints::{HintPage, Slot};
 
 /// How long a request on a kept connection waits for a permit before it is sent to the queue: a
@@ -160,6 +161,13 @@ impl Permits {
     pub(super) fn reopen(&self) {
         self.state.lock().closed = false;
         self.open();
+    }
+
+    /// Shows that the process is in use.
+    pub(super) fn show_use(&self) {
+        let now = clock::monotonic_millis();
+        self.row
+            .update(|slot| slot.used.store(now, Ordering::Relaxed));
     }
 
     /// Whether no request may start.

@@ -113,8 +113,10 @@ pub(super) struct Service {
     first_request: OnceCell<Instant>,
     replace: AtomicBool,
     loading: OnceCell<Loading>,
-    /// There with `inactivity-timeout` only.
+    /// There with `inactivity-timeout`, and in groups that were made on demand.
     activity: Option<Activity>,
+    /// The row of the hint page shows it as well, for the monitor.
+    shows_use: bool,
     /// There is a `request-timeout`.
     timed: bool,
     /// How long a request may have waited for a thread: `queue-timeout`.
@@ -161,6 +163,7 @@ impl Service {
             replace: AtomicBool::new(false),
             loading: OnceCell::new(),
             activity: None,
+            shows_use: false,
             timed: false,
             queue_timeout: None,
             buffers: Buffers::default(),
@@ -196,9 +199,10 @@ impl Service {
     }
 
     /// The same service, which remembers when it was last in use.
-    pub(super) fn watching_activity(self) -> Service {
+    pub(super) fn watching_activity(self, shows_use: bool) -> Service {
         Service {
             activity: Some(Activity::new(Instant::now())),
+            shows_use,
             ..self
         }
     }
@@ -338,9 +342,13 @@ impl Service {
 
     /// Notes that a request starts or ends; the first one starts the clock of `inactivity-timeout`.
     pub(super) fn note_activity(&self) {
-        if let Some(activity) = &self.activity
-            && activity.note(Instant::now())
-        {
+        let Some(activity) = &self.activity else {
+            return;
+        };
+        if self.shows_use {
+            self.permits.show_use();
+        }
+        if activity.note(Instant::now()) {
             self.main.wake();
         }
     }

@@ -143,6 +143,8 @@ impl Setup {
             default_python: b"python3".to_vec(),
             client_uid: accounts::own_uid(),
             groups: List(vec![group(&directory, processes)]),
+            templates: List(Vec::new()),
+            socket_prefix: bytes_of(&directory.join("made")),
         };
         let setup = Setup { directory, config };
         setup.write_program("bin/python", script);
@@ -181,6 +183,7 @@ impl Setup {
         let hints = hints::create(8).unwrap();
         let (log, log_end) = socket::pair().unwrap();
         socket::set_receive_timeout(log.as_fd(), Some(DEADLINE)).unwrap();
+        let (control_end, control) = socket::message_pair().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_wsgi-monitor"));
         command
             .variable("LANG", b"C.UTF-8")
@@ -190,6 +193,7 @@ impl Setup {
             .descriptor(config.as_fd(), monitor_fd::CONFIG)
             .descriptor(parent_end.as_fd(), monitor_fd::PARENT)
             .descriptor(children_end.as_fd(), monitor_fd::CHILDREN)
+            .descriptor(control_end.as_fd(), monitor_fd::CONTROL)
             .descriptor(listener.as_fd(), monitor_fd::GROUPS)
             .descriptor(hints.as_fd(), monitor_fd::GROUPS + 1);
         let pid = command.start().unwrap();
@@ -202,6 +206,7 @@ impl Setup {
             seen: String::new(),
             parent: Some(parent),
             children: Some(children),
+            control,
         }
     }
 }
@@ -212,8 +217,13 @@ impl Drop for Setup {
     }
 }
 
+/// A path as the wire has it.
+pub fn bytes_of(path: &Path) -> Vec<u8> {
+    path.to_str().unwrap().as_bytes().to_vec()
+}
+
 fn group(directory: &Path, processes: u32) -> GroupSpec {
-    let bytes = |path: &Path| path.to_str().unwrap().as_bytes().to_vec();
+    let bytes = bytes_of;
     GroupSpec {
         gateway: GatewayConfig {
             process_group: b"app".to_vec(),
@@ -265,6 +275,8 @@ pub struct Monitor {
     seen: String,
     parent: Option<OwnedFd>,
     children: Option<OwnedFd>,
+    /// Where an Apache child asks for groups.
+    pub control: OwnedFd,
 }
 
 impl Monitor {

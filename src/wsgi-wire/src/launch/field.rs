@@ -13,6 +13,8 @@ pub trait Field: Sized {
     fn encode(&self, out: &mut Vec<u8>);
     /// Takes the field; `name` is named in errors.
     fn decode(reader: &mut Reader<'_>, name: &'static str) -> Result<Self, WireError>;
+    /// Puts `key` in every text's place for it ([`super::template::KEY`]).
+    fn fill(&mut self, _key: &[u8]) {}
 }
 
 impl Field for bool {
@@ -92,6 +94,12 @@ impl Field for Vec<u8> {
     fn decode(reader: &mut Reader<'_>, name: &'static str) -> Result<Self, WireError> {
         Ok(reader.bytes(name)?.to_vec())
     }
+
+    fn fill(&mut self, key: &[u8]) {
+        if super::template::has_key(self) {
+            *self = super::template::filled(self, key);
+        }
+    }
 }
 
 impl<T: Field> Field for Option<T> {
@@ -106,6 +114,12 @@ impl<T: Field> Field for Option<T> {
         bool::decode(reader, name)?
             .then(|| T::decode(reader, name))
             .transpose()
+    }
+
+    fn fill(&mut self, key: &[u8]) {
+        if let Some(value) = self {
+            value.fill(key);
+        }
     }
 }
 
@@ -130,6 +144,12 @@ impl<T: Field> Field for List<T> {
         }
         Ok(List(items))
     }
+
+    fn fill(&mut self, key: &[u8]) {
+        for item in &mut self.0 {
+            item.fill(key);
+        }
+    }
 }
 
 macro_rules! record {
@@ -147,6 +167,10 @@ macro_rules! record {
 
             fn decode(reader: &mut Reader<'_>, _: &'static str) -> Result<Self, WireError> {
                 Ok($name { $($field: Field::decode(reader, stringify!($field))?,)* })
+            }
+
+            fn fill(&mut self, key: &[u8]) {
+                $(self.$field.fill(key);)*
             }
         }
     };

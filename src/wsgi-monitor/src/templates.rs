@@ -1,0 +1,362 @@
+//! Process groups on demand: what children ask for is made from a template, and ended when nobody
+//! needs it.
+//!
+//! Runs in the monitor's loop, which owns the groups; here is what is known of those that were made.
+//! A child names a template and a key and nothing else. The key was shown to be one by the decoder,
+//! and whom it may name is decided here. Nothing here waits for a child.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use wsgi_unix::hints::HintPage;
+use wsgi_unix::log::{self, Level};
+use wsgi_unix::socket::{self, Wait};
+use wsgi_unix::{clock, hints, socket_names};
+use wsgi_wire::control::{Answer, Ask, MAX_PACKET, Refusal};
+use wsgi_wire::launch::{Field, GroupSpec, HOME_INTERPRETERS, TemplateSpec, hint_rows};
+
+use crate::config::GroupDescriptors;
+use crate::group::Group;
+use crate::identity::{identity_of, script_owner_of};
+use crate::supervise::remove_socket;
+
+/// A group that was in use so recently does not make room for another: keys that take turns would
+/// have processes started without end.
+const REST: Duration = Duration::from_secs(5);
+
+/// How many packets are taken before others have their turn.
+const PACKETS_AT_ONCE: u32 = 32;
+
+/// Why there is no group: kind and sentence.
+pub type Refused = (Refusal, String);
+
+/// The templates and what was made from them.
+pub struct Templates {
+    specs: Vec<TemplateSpec>,
+    /// The error log of each template's groups.
+    logs: Vec<Option<OwnedFd>>,
+    made: Vec<Made>,
+    control: OwnedFd,
+    prefix: PathBuf,
+    /// When this monitor began: part of the sockets' names, so that none is used again after it.
+    stamp: u64,
+    /// Groups made so far.
+    count: u64,
+    next_id: u32,
+}
+
+/// A group that was made.
+struct Made {
+    template: usize,
+    key: Vec<u8>,
+    /// What the loop knows the group by.
+    id: u32,
+    /// When it was last seen in use, asked for or made.
+    used: Instant,
+    /// It is on its way out and takes no requests.
+    ending: bool,
+}
+
+impl Templates {
+    /// None made so far. `next_id` is the first number that no group of the configuration has.
+    pub fn new(
+        specs: Vec<TemplateSpec>,
+        logs: Vec<Option<OwnedFd>>,
+        socket_prefix: Vec<u8>,
+        control: OwnedFd,
+        next_id: u32,
+    ) -> Templates {
+        let prefix = PathBuf::from(std::ffi::OsString::from_vec(socket_prefix));
+        if !specs.is_empty() {
+            // Of a monitor that died: nobody listens there.
+            socket_names::remove_all(&prefix);
+        }
+        Templates {
+            specs,
+            logs,
+            made: Vec::new(),
+            control,
+            prefix,
+            stamp: clock::micros_since_epoch(),
+            count: 0,
+            next_id,
+        }
+    }
+
+    /// Where children ask.
+    pub fn control(&self) -> BorrowedFd<'_> {
+        self.control.as_fd()
+    }
+
+    /// Answers the children that have asked.
+    pub fn answer(&mut self, groups: &mut Vec<Group>, now: Instant) {
+        for _ in 0..PACKETS_AT_ONCE {
+            let mut room = [0; MAX_PACKET];
+            let received =
+                socket::receive_with_descriptor(self.control.as_fd(), &mut room, Wait::No);
+            match received {
+                Ok((length, Some(reply))) => match Ask::from_bytes(&room[..length]) {
+                    Ok(ask) => self.reply(&ask, &reply, groups, now),
+                    Err(error) => complain(&format!("sent what is no message: {error}")),
+                },
+                Ok((_, None)) => complain("sent a message without a socket for the answer"),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => return complain(&format!("cannot be heard: {error}")),
+            }
+        }
+    }
+
+    fn reply(&mut self, ask: &Ask, reply: &OwnedFd, groups: &mut Vec<Group>, now: Instant) {
+        let found = self.find_or_make(ask, groups, now);
+        let sent = match found.map(|id| groups.iter().find(|group| group.id() == id)) {
+            Ok(Some(group)) => {
+                let socket = group.socket().to_vec();
+                let answer = Answer::Made { socket }.to_bytes();
+                // The socket is fresh and the packet short: there is room for it.
+                socket::send_with_descriptor(reply.as_fd(), &answer, group.hints())
+            }
+            Ok(None) => Ok(()),
+            Err((refusal, reason)) => {
+                let reason = reason.into_bytes();
+                let answer = Answer::Refused { refusal, reason }.to_bytes();
+                socket::send_all(reply.as_fd(), &mut [io::IoSlice::new(&answer)])
+            }
+        };
+        if let Err(error) = sent
+            && !matches!(
+                error.kind(),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+            )
+        {
+            complain(&format!("cannot be answered: {error}"));
+        }
+    }
+
+    /// The group that is asked for.
+    fn find_or_make(
+        &mut self,
+        ask: &Ask,
+        groups: &mut Vec<Group>,
+        now: Instant,
+    ) -> Result<u32, Refused> {
+        let template = ask.template as usize;
+        let there =
+            |made: &&mut Made| made.template == template && made.key == ask.key && !made.ending;
+        if let Some(made) = self.made.iter_mut().find(there) {
+            made.used = now;
+            return Ok(made.id);
+        }
+        let Some(spec) = self.specs.get(template) else {
+            let reason = format!("the configuration has no template {template}");
+            return Err((Refusal::Broken, reason));
+        };
+        let group = instantiate(spec, &ask.key)?;
+        self.make_room(template, &ask.key, groups, now)?;
+        self.make(template, &ask.key, group, groups, now)
+    }
+
+    /// Sees to it that one more group may be made; the one that was not used for the longest time
+    /// goes if need be.
+    fn make_room(
+        &mut self,
+        template: usize,
+        key: &[u8],
+        groups: &mut [Group],
+        now: Instant,
+    ) -> Result<(), Refused> {
+        self.look(groups, now);
+        let name = text(&self.specs[template].name);
+        let maximum = self.specs[template].maximum_groups as usize;
+        let of_it = || self.made.iter().filter(|made| made.template == template);
+        let ending = of_it().filter(|made| made.ending).count();
+        if of_it().count() - ending < maximum {
+            return Ok(());
+        }
+        let full = |why| {
+            let reason = format!("{maximum} groups of template '{name}' {why}");
+            (Refusal::Full, reason)
+        };
+        if ending >= maximum {
+            return Err(full("finish what they run"));
+        }
+        let rested = |made: &&mut Made| {
+            let rest = now.saturating_duration_since(made.used);
+            made.template == template && !made.ending && rest >= REST
+        };
+        let idle = self.made.iter_mut().filter(rested);
+        let idle = idle.min_by_key(|made| made.used);
+        let Some(made) = idle else {
+            return Err(full("are in use, as many as may be"));
+        };
+        let why = format!("ends to make room for '{name}/{}'", text(key));
+        end(made, groups, &why, now);
+        Ok(())
+    }
+
+    fn make(
+        &mut self,
+        template: usize,
+        key: &[u8],
+        mut group: GroupSpec,
+        groups: &mut Vec<Group>,
+        now: Instant,
+    ) -> Result<u32, Refused> {
+        self.count += 1;
+        let path = socket_names::path(&self.prefix, self.stamp, self.count);
+        let log = self.logs.get(template).and_then(Option::as_ref);
+        let descriptors = descriptors(&self.specs[template], &group, &path, log);
+        let descriptors = descriptors.map_err(|error| {
+            let reason = format!("{}: {error}", path.display());
+            (Refusal::System, reason)
+        })?;
+        group.socket = path.into_os_string().into_vec();
+        let id = self.next_id;
+        self.next_id = self.next_id.wrapping_add(1);
+        let group = Group::new(id, group, descriptors, now);
+        let from = text(&self.specs[template].name);
+        group.log(Level::Info, &format!("is made from template '{from}'"));
+        groups.push(group);
+        self.made.push(Made {
+            template,
+            key: key.to_vec(),
+            id,
+            used: now,
+            ending: false,
+        });
+        Ok(id)
+    }
+
+    /// Ends groups that nobody has used for inactivity-timeout, and forgets those that have ended.
+    pub fn keep_going(&mut self, groups: &mut Vec<Group>, now: Instant) {
+        let gone = |group: &Group| group.is_ending() && group.is_over();
+        let over = |id: u32| groups.iter().any(|group| group.id() == id && gone(group));
+        let over: Vec<u32> = self
+            .made
+            .iter()
+            .map(|made| made.id)
+            .filter(|id| over(*id))
+            .collect();
+        self.made.retain(|made| !over.contains(&made.id));
+        groups.retain(|group| !over.contains(&group.id()));
+        if self.next_due().is_none_or(|due| now < due) {
+            return;
+        }
+        self.look(groups, now);
+        let specs = &self.specs;
+        for made in &mut self.made {
+            if due(specs, made).is_some_and(|due| due <= now) {
+                let seconds = specs[made.template].inactivity_timeout.as_secs();
+                let why = format!(
+                    "ends, as there was no request within inactivity-timeout ({seconds} s)"
+                );
+                end(made, groups, &why, now);
+            }
+        }
+    }
+
+    /// When a group has to be looked at.
+    pub fn next_due(&self) -> Option<Instant> {
+        let due = self.made.iter().filter_map(|made| due(&self.specs, made));
+        due.min()
+    }
+
+    /// Looks at what the processes of each group show of their use. A process that shows what is not
+    /// true keeps its own group, or loses it.
+    fn look(&mut self, groups: &[Group], now: Instant) {
+        let millis = clock::monotonic_millis();
+        for made in &mut self.made {
+            let Some(group) = groups.iter().find(|group| group.id() == made.id) else {
+                continue;
+            };
+            let shown = group.shown_use();
+            let ago = match shown.active {
+                true => Duration::ZERO,
+                false => Duration::from_millis(millis.saturating_sub(shown.last)),
+            };
+            let used = now.checked_sub(ago).unwrap_or(made.used);
+            made.used = made.used.max(used);
+        }
+    }
+}
+
+/// When a group may end for want of requests.
+fn due(specs: &[TemplateSpec], made: &Made) -> Option<Instant> {
+    let patience = specs[made.template].inactivity_timeout;
+    if made.ending || patience.is_zero() {
+        return None;
+    }
+    made.used.checked_add(patience)
+}
+
+/// Lets a group finish what it runs. Its path goes first: who comes from now on asks for another.
+fn end(made: &mut Made, groups: &mut [Group], why: &str, now: Instant) {
+    made.ending = true;
+    if let Some(group) = groups.iter_mut().find(|group| group.id() == made.id) {
+        remove_socket(Path::new(OsStr::from_bytes(group.socket())));
+        group.log(Level::Info, why);
+        group.drain(now);
+    }
+}
+
+/// The template with the key in its texts, and an account that may run it.
+fn instantiate(spec: &TemplateSpec, key: &[u8]) -> Result<GroupSpec, Refused> {
+    let mut group = spec.group.clone();
+    group.fill(key);
+    group.identity = identity_of(spec, &group, key)?;
+    group.gateway.script_owner = script_owner_of(spec, &group, key)?;
+    if let (Some(home), None) = (&group.python_home, &group.process.chroot) {
+        check_python(home)?;
+    }
+    Ok(group)
+}
+
+/// Refuses a Python that is not there, which every request would have to wait for. What else may be
+/// wrong with it shows when it is executed.
+fn check_python(home: &[u8]) -> Result<(), Refused> {
+    let home = Path::new(OsStr::from_bytes(home));
+    let missing = |name: &str| {
+        let found = home.join(name).symlink_metadata();
+        found.is_err_and(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            )
+        })
+    };
+    if HOME_INTERPRETERS.into_iter().all(missing) {
+        let reason = format!("python-home {} has no bin/python", home.display());
+        return Err((Refusal::Broken, reason));
+    }
+    Ok(())
+}
+
+fn descriptors(
+    spec: &TemplateSpec,
+    group: &GroupSpec,
+    path: &Path,
+    log: Option<&OwnedFd>,
+) -> io::Result<GroupDescriptors> {
+    let error_log = log.map(OwnedFd::try_clone).transpose()?;
+    let owner = spec.owner.as_ref().map(|owner| (owner.uid, owner.gid));
+    let hints = hints::create(hint_rows(group.gateway.processes))?;
+    let page = HintPage::map(hints.as_fd())?;
+    let listener = socket::listen(path, spec.backlog, owner)?;
+    Ok(GroupDescriptors {
+        listener,
+        hints,
+        error_log,
+        page,
+    })
+}
+
+fn complain(what: &str) {
+    log::line(Level::Warn, format_args!("an Apache child {what}"));
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
