@@ -187,7 +187,7 @@ fn failures(ask: &dyn Fn(&str) -> Outcome) {
     let log = failed.log.join("\n");
     for part in [
         "printed",
-        "Exception occurred",
+        "LookupError exception raised processing WSGI script",
         "in fails",
         "LookupError: no luck",
     ] {
