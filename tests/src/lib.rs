@@ -13,6 +13,7 @@ pub mod load;
 pub mod process;
 pub mod python;
 pub mod server;
+pub mod soak;
 pub mod turn;
 pub mod validation;
 pub mod wait;

@@ -55,6 +55,19 @@ pub struct Load {
 impl Load {
     /// Begins to send GET requests for `path?id=<number>` on so many connections.
     pub fn start(address: SocketAddr, path: &str, connections: usize) -> Load {
+        let path = path.to_owned();
+        Load::of_requests(address, connections, move |id| {
+            Request::get(&format!("{path}?id={id}"))
+        })
+    }
+
+    /// Begins to send the requests that `make` makes of their numbers on so many connections.
+    pub fn of_requests(
+        address: SocketAddr,
+        connections: usize,
+        make: impl Fn(u64) -> Request + Send + Sync + 'static,
+    ) -> Load {
+        let make = Arc::new(make);
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             next: AtomicU64::new(0),
@@ -64,8 +77,8 @@ impl Load {
         });
         let threads = (0..connections)
             .map(|_| {
-                let (shared, path) = (Arc::clone(&shared), path.to_owned());
-                thread::spawn(move || send_all(&shared, address, &path))
+                let (shared, make) = (Arc::clone(&shared), Arc::clone(&make));
+                thread::spawn(move || send_all(&shared, address, &*make))
             })
             .collect();
         Load { shared, threads }
@@ -99,13 +112,12 @@ impl Load {
     }
 }
 
-fn send_all(shared: &Shared, address: SocketAddr, path: &str) {
+fn send_all(shared: &Shared, address: SocketAddr, make: &impl Fn(u64) -> Request) {
     let mut kept = None;
     while !shared.stop.load(Ordering::Relaxed) {
         let id = shared.next.fetch_add(1, Ordering::Relaxed);
-        let request = Request::get(&format!("{path}?id={id}"));
         let begun = Instant::now();
-        let answer = send_one(address, &mut kept, &request);
+        let answer = send_one(address, &mut kept, &make(id));
         let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         shared.slowest.fetch_max(nanos, Ordering::Relaxed);
         match answer {

@@ -67,6 +67,12 @@ impl Process {
         }
     }
 
+    /// How many descriptors it has open; 0 when it is gone.
+    pub fn descriptors(&self) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.pid));
+        open.into_iter().flatten().count()
+    }
+
     /// Makes [`Memory::peak`] begin anew.
     pub fn forget_peak(&self) {
         // A process that ended meanwhile has no peak to forget.

@@ -55,6 +55,7 @@ mod request_directives;
 mod response;
 mod restart;
 mod service_groups;
+mod soak;
 mod streaming;
 mod timeouts;
 mod uploads;
