@@ -25,12 +25,14 @@ use crate::environment::{self, EnvironmentError, SEARCH_PATH};
 /// What the interpreter executes: it loads the gateway from its path, so `sys.path` is left alone,
 /// and never comes back. A free-threaded build would crash in a library of the stable ABI, and an
 /// old Python, which must understand this line, would say no more than that a symbol is missing.
+/// After a fatal signal Python's stack is in the log.
 const BOOTSTRAP: &str = "import sys;\
     sys.version_info<(3,10) and sys.exit(sys.executable+' is Python %d.%d'%sys.version_info[:2]+\
     ', and mod_wsgi_rs needs 3.10 or later: name another one with python-home or WSGIPythonHome');\
     import importlib.util as u;\
     't' in sys.abiflags and sys.exit(sys.executable+' is a free-threaded build of Python, which \
     mod_wsgi_rs cannot use: name another one with python-home or WSGIPythonHome');\
+    import faulthandler as f;f.enable();\
     s=u.spec_from_file_location(\"_wsgi_gateway\",sys.argv[1]);\
     m=u.module_from_spec(s);s.loader.exec_module(m);m.run_daemon()";
 
@@ -181,9 +183,6 @@ impl Launcher {
         let mut command = Command::new(program);
         add_flags(&mut command, &spec.python);
         command
-            // A fatal signal is to leave Python's stack in the log.
-            .argument("-X")
-            .argument("faulthandler")
             .argument("-c")
             .argument(BOOTSTRAP)
             .argument(self.gateway.clone())

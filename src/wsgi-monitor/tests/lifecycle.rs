@@ -168,7 +168,7 @@ fn a_daemon_has_a_clean_environment_and_nothing_else_open() {
     monitor.lose_parent();
     let (_, log) = monitor.end();
     let has = |line: &str| assert!(log.lines().any(|other| other == line), "{line}\n{log}");
-    has("arguments 6 -X faulthandler -c /lib/gateway.so");
+    has("arguments 4 -c /lib/gateway.so");
     has("room 128");
     let mut open: Vec<u32> = log.lines().filter_map(|line| line.parse().ok()).collect();
     open.sort_unstable();

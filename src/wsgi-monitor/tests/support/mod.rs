@@ -102,8 +102,8 @@ pub mod script {
     pub const BABBLES: &str = "echo started $$; echo nonsense >&6; exec sleep 1000";
     /// Tells what it was given.
     pub const TELLS: &str = r#"
-        echo arguments $# "$1" "$2" "$3" "$5"
-        echo room ${#6}
+        echo arguments $# "$1" "$3"
+        echo room ${#4}
         echo config $(od -An -v -tx1 <&3 | tr -d ' \n')
         ls /proc/$$/fd
         echo $(grep -E '^Uid' /proc/$$/status)
