@@ -47,6 +47,8 @@ pub struct Templates {
     /// Groups made so far.
     count: u64,
     next_id: u32,
+    /// When a line was last written about a child.
+    complained: Option<Instant>,
 }
 
 /// A group that was made.
@@ -84,6 +86,7 @@ impl Templates {
             stamp: clock::micros_since_epoch(),
             count: 0,
             next_id,
+            complained: None,
         }
     }
 
@@ -101,29 +104,33 @@ impl Templates {
             match received {
                 Ok((length, Some(reply))) => match Ask::from_bytes(&room[..length]) {
                     Ok(ask) => self.reply(&ask, &reply, groups, now),
-                    Err(error) => complain(&format!("sent what is no message: {error}")),
+                    Err(error) => {
+                        self.complain(&format!("sent what is no message: {error}"), now);
+                    }
                 },
-                Ok((_, None)) => complain("sent a message without a socket for the answer"),
+                Ok((_, None)) => {
+                    self.complain("sent a message without a socket for the answer", now);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => return complain(&format!("cannot be heard: {error}")),
+                Err(error) => return self.complain(&format!("cannot be heard: {error}"), now),
             }
         }
     }
 
     fn reply(&mut self, ask: &Ask, reply: &OwnedFd, groups: &mut Vec<Group>, now: Instant) {
         let found = self.find_or_make(ask, groups, now);
-        let sent = match found.map(|id| groups.iter().find(|group| group.id() == id)) {
+        // What was passed may be any descriptor, a socket that takes nothing for instance.
+        let sent = match found.map(|id| position(groups, id).map(|at| &groups[at])) {
             Ok(Some(group)) => {
                 let socket = group.socket().to_vec();
                 let answer = Answer::Made { socket }.to_bytes();
-                // The socket is fresh and the packet short: there is room for it.
-                socket::send_with_descriptor(reply.as_fd(), &answer, group.hints())
+                socket::send_at_once(reply.as_fd(), &answer, Some(group.hints()))
             }
             Ok(None) => Ok(()),
             Err((refusal, reason)) => {
                 let reason = reason.into_bytes();
                 let answer = Answer::Refused { refusal, reason }.to_bytes();
-                socket::send_all(reply.as_fd(), &mut [io::IoSlice::new(&answer)])
+                socket::send_at_once(reply.as_fd(), &answer, None)
             }
         };
         if let Err(error) = sent
@@ -132,7 +139,7 @@ impl Templates {
                 io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
             )
         {
-            complain(&format!("cannot be answered: {error}"));
+            self.complain(&format!("cannot be answered: {error}"), now);
         }
     }
 
@@ -232,16 +239,19 @@ impl Templates {
 
     /// Ends groups that nobody has used for inactivity-timeout, and forgets those that have ended.
     pub fn keep_going(&mut self, groups: &mut Vec<Group>, now: Instant) {
-        let gone = |group: &Group| group.is_ending() && group.is_over();
-        let over = |id: u32| groups.iter().any(|group| group.id() == id && gone(group));
+        let over = |made: &Made| {
+            made.ending && position(groups, made.id).is_some_and(|at| groups[at].is_over())
+        };
         let over: Vec<u32> = self
             .made
             .iter()
+            .filter(|made| over(made))
             .map(|made| made.id)
-            .filter(|id| over(*id))
             .collect();
-        self.made.retain(|made| !over.contains(&made.id));
-        groups.retain(|group| !over.contains(&group.id()));
+        if !over.is_empty() {
+            self.made.retain(|made| !over.contains(&made.id));
+            groups.retain(|group| !over.contains(&group.id()));
+        }
         if self.next_due().is_none_or(|due| now < due) {
             return;
         }
@@ -258,6 +268,15 @@ impl Templates {
         }
     }
 
+    /// Writes a line about a child that does what none of ours does, once a second at most.
+    fn complain(&mut self, what: &str, now: Instant) {
+        let recent = |last: Instant| now.saturating_duration_since(last) < Duration::from_secs(1);
+        if !self.complained.is_some_and(recent) {
+            self.complained = Some(now);
+            log::line(Level::Warn, format_args!("an Apache child {what}"));
+        }
+    }
+
     /// When a group has to be looked at.
     pub fn next_due(&self) -> Option<Instant> {
         let due = self.made.iter().filter_map(|made| due(&self.specs, made));
@@ -269,10 +288,10 @@ impl Templates {
     fn look(&mut self, groups: &[Group], now: Instant) {
         let millis = clock::monotonic_millis();
         for made in &mut self.made {
-            let Some(group) = groups.iter().find(|group| group.id() == made.id) else {
+            let Some(at) = position(groups, made.id) else {
                 continue;
             };
-            let shown = group.shown_use();
+            let shown = groups[at].shown_use();
             let ago = match shown.active {
                 true => Duration::ZERO,
                 false => Duration::from_millis(millis.saturating_sub(shown.last)),
@@ -295,7 +314,8 @@ fn due(specs: &[TemplateSpec], made: &Made) -> Option<Instant> {
 /// Lets a group finish what it runs. Its path goes first: who comes from now on asks for another.
 fn end(made: &mut Made, groups: &mut [Group], why: &str, now: Instant) {
     made.ending = true;
-    if let Some(group) = groups.iter_mut().find(|group| group.id() == made.id) {
+    if let Some(at) = position(groups, made.id) {
+        let group = &mut groups[at];
         remove_socket(Path::new(OsStr::from_bytes(group.socket())));
         group.log(Level::Info, why);
         group.drain(now);
@@ -353,8 +373,9 @@ fn descriptors(
     })
 }
 
-fn complain(what: &str) {
-    log::line(Level::Warn, format_args!("an Apache child {what}"));
+/// Where the group with this number is: they are in the order in which they were made.
+fn position(groups: &[Group], id: u32) -> Option<usize> {
+    groups.binary_search_by_key(&id, Group::id).ok()
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -234,6 +234,20 @@ pub fn send_with_descriptor(
     send_all(fd, &mut [IoSlice::new(&bytes[sent..])])
 }
 
+/// Sends all of `bytes` at once, with a duplicate of `passed` attached if any, or fails: it never
+/// waits, whatever the socket is that somebody else has passed to us.
+pub fn send_at_once(
+    fd: BorrowedFd<'_>,
+    bytes: &[u8],
+    passed: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    let sent = send_message_with(fd, &[IoSlice::new(bytes)], passed, libc::MSG_DONTWAIT)?;
+    match sent == bytes.len() {
+        true => Ok(()),
+        false => Err(io::Error::from(ErrorKind::WriteZero)),
+    }
+}
+
 /// One ancillary message of descriptors, laid out as cmsg(3) says: header, then descriptors.
 ///
 /// The header's size is a multiple of a descriptor's alignment, so plain fields give CMSG_DATA's
@@ -255,6 +269,15 @@ fn send_message(
     parts: &[IoSlice<'_>],
     passed: Option<BorrowedFd<'_>>,
 ) -> io::Result<usize> {
+    send_message_with(fd, parts, passed, 0)
+}
+
+fn send_message_with(
+    fd: BorrowedFd<'_>,
+    parts: &[IoSlice<'_>],
+    passed: Option<BorrowedFd<'_>>,
+    flags: c_int,
+) -> io::Result<usize> {
     let mut rights = empty_rights();
     let mut message = empty_message();
     // IoSlice is guaranteed to be laid out as an iovec; sendmsg only reads through the pointer.
@@ -272,7 +295,11 @@ fn send_message(
         // SAFETY: `message` points at parts and rights that live through the call, with their
         // lengths.
         check_length(unsafe {
-            libc::sendmsg(fd.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL)
+            libc::sendmsg(
+                fd.as_raw_fd(),
+                &raw const message,
+                libc::MSG_NOSIGNAL | flags,
+            )
         })
     });
     match sent.map_err(timed_out)? {
