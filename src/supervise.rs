@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use wsgi_unix::{accounts, hints, socket};
-use wsgi_wire::launch::{GatewayConfig, GroupSpec, List, MonitorConfig, hint_rows};
+use wsgi_wire::launch::{DEFAULT_PYTHON, GatewayConfig, GroupSpec, List, MonitorConfig, hint_rows};
 
 use crate::config::Configuration;
 use crate::daemon::{Group, GroupParts};
@@ -39,6 +39,9 @@ use crate::site::Site;
 use plan::PlanError;
 
 pub use monitor::enter_child;
+
+/// The gateway library's file.
+const GATEWAY: &str = "_wsgi_gateway.abi3.so";
 
 /// Why the server cannot start.
 #[derive(Debug, Error)]
@@ -118,8 +121,8 @@ pub fn start(pool: Pool<'static>, server: Server<'static>) -> Result<(), StartEr
     let config = MonitorConfig {
         generation,
         log_level: server.log_level(),
-        gateway: path_bytes(directory.join("_wsgi_gateway.abi3.so")),
-        default_python: b"python3".to_vec(),
+        gateway: path_bytes(directory.join(GATEWAY)),
+        default_python: DEFAULT_PYTHON.as_bytes().to_vec(),
         client_uid: client_identity().0,
         groups: List(specs),
         templates: List(template_specs),
@@ -321,8 +324,9 @@ fn make_embedded(
         server_metrics: configuration.server_metrics,
         telemetry: configuration.telemetry.record(),
         script_owner: None,
+        root: None,
     };
-    let gateway = directory.join("_wsgi_gateway.abi3.so");
+    let gateway = directory.join(GATEWAY);
     let python_home = configuration.python_home.clone();
     Embedded::new(gateway, python_home, configuration.python.clone(), config)
 }

@@ -11,11 +11,11 @@ use wsgi_config::daemon_options::{DaemonOptions, Drawn};
 use wsgi_config::keyed;
 use wsgi_unix::accounts::{self, Account};
 use wsgi_wire::launch::{
-    GatewayConfig, GroupSpec, Identity, ImportScript, List, ScriptOwner, TemplateSpec,
+    self, GatewayConfig, GroupSpec, Identity, ImportScript, List, ScriptOwner, TemplateSpec,
 };
 
 use super::probe::{self, Unfit};
-use super::{interpreters, settings, templates};
+use super::{GATEWAY, installation, interpreters, settings, templates};
 use crate::config::{Configuration, DaemonGroup, Import};
 use crate::httpd::log::{self, Level};
 use crate::httpd::pool::Pool;
@@ -49,14 +49,11 @@ pub enum PlanError {
         user: String,
     },
     /// Another user needs root.
-    #[error(
-        "{group}: {option}={value} is somebody else than the user who starts \
-         httpd, which takes root"
-    )]
+    #[error("{group}: {option}={value} takes root, and httpd is not started as root")]
     NeedsRoot {
         /// The group.
         group: String,
-        /// `user`, `group`, `supplementary-groups` or `socket-user`.
+        /// The option.
         option: &'static str,
         /// The option's value.
         value: String,
@@ -192,6 +189,16 @@ pub enum PlanError {
         /// The process group.
         group: String,
     },
+    /// An import lies outside the root directory of its process group.
+    #[error("{group}: chroot={root} has no script {script}, which is to be imported")]
+    ImportOutside {
+        /// The process group.
+        group: String,
+        /// The script.
+        script: String,
+        /// The root directory.
+        root: String,
+    },
     /// An import wants embedded mode, which is forbidden.
     #[error("{directive} {script}: WSGIRestrictEmbedded keeps scripts out of Apache's processes")]
     ImportEmbedded {
@@ -249,7 +256,8 @@ pub fn check(pool: Pool<'static>) -> Result<(), PlanError> {
     };
     let plan = resolve(&Configuration::of(pool).borrow(), server)?;
     if server::is_configtest() {
-        for (group, unfit) in probe::unfit(&plan) {
+        let directory = installation::directory().unwrap_or_default();
+        for (group, unfit) in probe::unfit(&plan, &directory.join(GATEWAY)) {
             if !unfit.is_doubt() {
                 return Err(PlanError::PythonHome { group, unfit });
             }
@@ -452,7 +460,7 @@ pub(super) fn planned(
         reserve_main: !runs_program && configuration.reserves_main(&options.name),
         python_path: List(options.python_path.clone()),
         home: options.home.clone(),
-        imports: List(imports_of(configuration, options.defined_name())),
+        imports: List(imports_inside(configuration, options)?),
         interpreters: interpreters::of_group(configuration, options),
         apache_major,
         apache_minor,
@@ -465,6 +473,7 @@ pub(super) fn planned(
             false => configuration.telemetry.record(),
         },
         script_owner: script_owner(options)?,
+        root: root(options)?,
     };
     let python_home = options
         .python_home
@@ -545,6 +554,40 @@ fn identity(options: &DaemonOptions) -> Result<Option<Identity>, PlanError> {
         name: account.name,
         home: account.home,
     }))
+}
+
+/// The option `chroot`.
+fn root(options: &DaemonOptions) -> Result<Option<Vec<u8>>, PlanError> {
+    let root = settings::root_of(options);
+    match &root {
+        Some(path) if !accounts::is_root() => Err(PlanError::NeedsRoot {
+            group: options.definition(),
+            option: "chroot",
+            value: text(path),
+        }),
+        _ => Ok(root),
+    }
+}
+
+/// The scripts to be loaded at start, by the paths they have below the group's root directory.
+fn imports_inside(
+    configuration: &Configuration,
+    options: &DaemonOptions,
+) -> Result<Vec<ImportScript>, PlanError> {
+    let mut imports = imports_of(configuration, options.defined_name());
+    let Some(root) = settings::root_of(options) else {
+        return Ok(imports);
+    };
+    for import in &mut imports {
+        let inside = launch::path_inside(&root, &import.script);
+        let inside = inside.ok_or_else(|| PlanError::ImportOutside {
+            group: options.definition(),
+            script: text(&import.script),
+            root: text(&root),
+        })?;
+        import.script = inside.to_vec();
+    }
+    Ok(imports)
 }
 
 /// Whose every script of the group must be.

@@ -18,7 +18,7 @@ use thiserror::Error;
 use wsgi_unix::spawn::{Command, Identity, Step};
 use wsgi_unix::{accounts, pipe, process, socket};
 use wsgi_wire::launch::template::has_key;
-use wsgi_wire::launch::{GroupSpec, HOME_INTERPRETERS};
+use wsgi_wire::launch::{DEFAULT_PYTHON, GroupSpec, HOME_INTERPRETERS, SEARCH_PATH};
 
 use super::plan::Plan;
 
@@ -39,10 +39,20 @@ const LONGEST_ANSWER: u64 = 64;
 #[derive(Debug, Error)]
 pub enum Unfit {
     /// There is none.
-    #[error("there is no {}", HOME_INTERPRETERS.map(|name| home.join(name).display().to_string()).join(" and no "))]
+    #[error("there is no {}", all(programs))]
     Missing {
-        /// `python-home`.
-        home: PathBuf,
+        /// The paths where it could be.
+        programs: Vec<PathBuf>,
+    },
+    /// The group's root directory lacks this module's files.
+    #[error(
+        "there is no {}: with chroot the gateway and the Python package beside it are needed there \
+         too, copied or mounted",
+        path.display()
+    )]
+    NoGateway {
+        /// The path as Apache sees it.
+        path: PathBuf,
     },
     /// It cannot be executed.
     #[error("{error}: {}", error.source)]
@@ -89,29 +99,39 @@ impl Unfit {
     }
 }
 
-/// What is asked only once however many groups share it: the interpreter's home and who runs it.
-type Key = (Vec<u8>, Option<(u32, u32)>, Option<Vec<u8>>);
+fn all(programs: &[PathBuf]) -> String {
+    let shown: Vec<_> = programs
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    shown.join(" and no ")
+}
 
-/// Asks the interpreters of all groups; answers the definitions of groups with what is wrong.
-pub fn unfit(plan: &Plan) -> Vec<(String, Unfit)> {
+/// What is asked only once however many groups share it: the interpreter's home and who runs it.
+type Key = (Option<Vec<u8>>, Option<(u32, u32)>, Option<Vec<u8>>);
+
+/// Asks the interpreters of all groups, and looks for the library `gateway` where a group has a root
+/// directory of its own; answers the definitions of groups with what is wrong.
+pub fn unfit(plan: &Plan, gateway: &Path) -> Vec<(String, Unfit)> {
     let mut asked: HashMap<Key, Result<Question, Unfit>> = HashMap::new();
     let mut first_groups = Vec::new();
     // Where a key says which interpreter, or who executes it, there is nobody to ask yet.
     let fixed = plan.templates.iter().filter(|template| {
-        let home = template.group.spec.python_home.as_deref();
-        template.spec.user.is_none() && !home.is_some_and(has_key)
+        let spec = &template.group.spec;
+        let mut paths = spec.python_home.iter().chain(&spec.process.chroot);
+        template.spec.user.is_none() && !paths.any(|path| has_key(path))
     });
     let fixed = fixed.map(|template| &template.group);
     for group in plan.groups.iter().chain(fixed) {
         let spec = &group.spec;
-        let Some(home) = &spec.python_home else {
+        if spec.python_home.is_none() && spec.process.chroot.is_none() {
             continue;
-        };
+        }
         let who = spec.identity.as_ref().map(|who| (who.uid, who.gid));
-        let key = (home.clone(), who, spec.process.chroot.clone());
+        let key = (spec.python_home.clone(), who, spec.process.chroot.clone());
         asked.entry(key.clone()).or_insert_with(|| {
             first_groups.push((group.options.definition(), key));
-            ask(spec, Path::new(OsStr::from_bytes(home)))
+            ask_inside(spec, gateway)
         });
     }
     let deadline = Instant::now() + PATIENCE;
@@ -132,17 +152,39 @@ struct Question {
     answer: OwnedFd,
 }
 
-fn ask(spec: &GroupSpec, home: &Path) -> Result<Question, Unfit> {
-    for name in HOME_INTERPRETERS {
-        let program = home.join(name);
+fn ask_inside(spec: &GroupSpec, gateway: &Path) -> Result<Question, Unfit> {
+    if let Some(root) = &spec.process.chroot {
+        let root = Path::new(OsStr::from_bytes(root));
+        let inside = root.join(gateway.strip_prefix("/").unwrap_or(gateway));
+        if !inside.exists() {
+            return Err(Unfit::NoGateway { path: inside });
+        }
+    }
+    let home = spec.python_home.as_deref();
+    let home = home.map(|home| Path::new(OsStr::from_bytes(home)));
+    match home {
+        Some(home) => ask(spec, HOME_INTERPRETERS.map(|name| home.join(name)).into()),
+        None => {
+            let directories = SEARCH_PATH.split(':').map(Path::new);
+            ask(
+                spec,
+                directories
+                    .map(|directory| directory.join(DEFAULT_PYTHON))
+                    .collect(),
+            )
+        }
+    }
+}
+
+fn ask(spec: &GroupSpec, programs: Vec<PathBuf>) -> Result<Question, Unfit> {
+    for program in programs.iter().cloned() {
         match ask_program(spec, program) {
             Err(Unfit::Start { error })
                 if error.step == Step::Execute && error.source.kind() == ErrorKind::NotFound => {}
             result => return result,
         }
     }
-    let home = home.to_owned();
-    Err(Unfit::Missing { home })
+    Err(Unfit::Missing { programs })
 }
 
 fn ask_program(spec: &GroupSpec, program: PathBuf) -> Result<Question, Unfit> {

@@ -60,7 +60,7 @@ pub fn of_process(options: &DaemonOptions, groups: Option<Vec<u32>>) -> ProcessS
     ProcessSettings {
         umask: options.umask,
         supplementary_groups: groups.map(List),
-        chroot: options.chroot.clone(),
+        chroot: root_of(options),
         cpu_priority: options.cpu_priority,
         cpu_time_limit: options.cpu_time_limit,
         memory_limit: options.memory_limit,
@@ -68,6 +68,13 @@ pub fn of_process(options: &DaemonOptions, groups: Option<Vec<u32>>) -> ProcessS
         environment: List(options.environment.iter().map(variable).collect()),
         environment_files: List(options.environment_files.clone()),
     }
+}
+
+/// The group's root directory, without a slash at its end; `/` is none.
+pub fn root_of(options: &DaemonOptions) -> Option<Vec<u8>> {
+    let root = options.chroot.as_deref()?;
+    let end = root.iter().rposition(|byte| *byte != b'/')?;
+    Some(root[..=end].to_vec())
 }
 
 fn drawn(value: daemon_options::Drawn) -> Drawn {

@@ -55,9 +55,6 @@ const SUPPORTED: &[&str] = &[
 /// Directives that mod_wsgi has not.
 const OURS: &[&str] = &["WSGIModuleReloading"];
 
-/// Options of WSGIDaemonProcess that do not work yet, with right values.
-const OPTIONS_NOT_YET: &[&str] = &["chroot=/srv"];
-
 /// Lines that are wrong, and what the sentence must name beside the directive.
 const WRONG: &[(&str, &str)] = &[
     ("WSGIScriptAlias /only", "WSGIScriptAlias"),
@@ -108,6 +105,12 @@ const WRONG: &[(&str, &str)] = &[
         "virtual-memory-limit",
     ),
     ("WSGIDaemonProcess a stack-size=8192", "stack-size"),
+    ("WSGIDaemonProcess a chroot=jail", "chroot"),
+    (
+        "WSGIDaemonProcess a chroot=/srv/jail\n\
+         WSGIImportScript /x.py process-group=a application-group=b",
+        "/x.py",
+    ),
     (
         "WSGIDaemonProcess a script-user=games script-group=games",
         "exclude each other",
@@ -263,26 +266,6 @@ fn every_wrong_argument_stops_httpd_with_a_sentence() {
             complaints.push(format!("accepted: {line}"));
         } else if !said.contains(directive) || !said.contains(named) {
             complaints.push(format!("{line}: names not {directive} and {named}: {said}"));
-        }
-    }
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
-}
-
-#[test]
-fn what_does_not_work_yet_is_refused_and_says_so() {
-    if only_ours("all of it works there") {
-        return;
-    }
-    let mut lines: Vec<(String, &str)> = Vec::new();
-    for option in OPTIONS_NOT_YET {
-        let name = option.split('=').next().unwrap_or_default();
-        lines.push((format!("WSGIDaemonProcess a {option}"), name));
-    }
-    let mut complaints = Vec::new();
-    for (line, name) in lines {
-        let (right, said) = with(&line).configtest();
-        if right || !said.contains("not yet supported") || !said.contains(name) {
-            complaints.push(format!("{line}: {said}"));
         }
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));

@@ -7,6 +7,7 @@
 mod support;
 
 mod body;
+mod chroot;
 mod cloned_groups;
 mod configurations;
 mod connections;

@@ -278,12 +278,6 @@ fn take_options(
             directive: directive.to_owned(),
             option: shown(name),
         })?;
-        if !row.supported {
-            return Err(OptionError::NotSupported {
-                directive: directive.to_owned(),
-                option: row.name,
-            });
-        }
         apply(directive, row, value, &mut options)?;
     }
     if options.script_user.is_some() && options.script_group.is_some() {

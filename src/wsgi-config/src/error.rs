@@ -41,14 +41,6 @@ pub enum OptionError {
         /// The name that was written.
         option: String,
     },
-    /// mod_wsgi has this option and this module does not, so far.
-    #[error("{directive}: option '{option}' is not yet supported")]
-    NotSupported {
-        /// The directive as the table spells it.
-        directive: String,
-        /// The option's name.
-        option: &'static str,
-    },
     /// The option exists and does not take this value.
     #[error("{directive}: invalid value '{value}' for option '{option}': {expected} is expected")]
     Value {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use thiserror::Error;
+use wsgi_wire::Failure;
 use wsgi_wire::head::{RequestHead, flag};
-use wsgi_wire::launch::{GatewayConfig, ImportScript, List};
+use wsgi_wire::launch::{GatewayConfig, ImportScript, List, path_inside};
 use wsgi_wire::supervision::{LoadedScript, LoadedScripts};
 
 use crate::application::{self, Module, Script};
@@ -153,6 +154,20 @@ impl Host {
             wsgi::now()
         } else {
             0
+        };
+        let inside;
+        let head = match &self.config.root {
+            None => head,
+            Some(root) => match below(root, head) {
+                Ok(found) => {
+                    inside = found;
+                    &inside
+                }
+                Err(line) => {
+                    exchange.log(level::ERROR, line.as_bytes());
+                    return Verdict::Failed(Failure::ScriptForbidden);
+                }
+            },
         };
         let mut session = wsgi::Session::begin(exchange);
         loop {
@@ -321,6 +336,23 @@ impl Host {
     /// Whether any application was loaded in this process.
     pub fn loaded_any(&self) -> bool {
         self.loaded_any.load(Ordering::Acquire)
+    }
+}
+
+/// The head with its script's path as it is below the process's root directory; or the log line for
+/// a script that does not lie there.
+fn below<'h>(root: &[u8], head: &RequestHead<'h>) -> Result<RequestHead<'h>, String> {
+    match path_inside(root, head.script) {
+        Some(script) => {
+            let mut inside = *head;
+            inside.script = script;
+            Ok(inside)
+        }
+        None => Err(format!(
+            "WSGI script '{}' does not lie below {}, the chroot of its process group",
+            String::from_utf8_lossy(head.script),
+            String::from_utf8_lossy(root)
+        )),
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Objects {
     pub file_wrapper: Stored,
     /// `file_segment` of `runtime.py`.
     pub file_segment: Stored,
+    /// `rebase` of `runtime.py`, where the process has a root directory of its own.
+    pub rebase: Option<Stored>,
     /// `load` of `runtime.py`.
     pub load: Stored,
     /// `ScriptUnreadable` of `runtime.py`.
@@ -123,6 +125,10 @@ pub fn make(python: Python<'_>, config: &GatewayConfig, group: &[u8]) -> Result<
         enquiry: enquiry::make_type(python)?.store(),
         file_wrapper: stored(b"FileWrapper")?,
         file_segment: stored(b"file_segment")?,
+        rebase: match &config.root {
+            Some(_) => Some(stored(b"rebase")?),
+            None => None,
+        },
         load: stored(b"load")?,
         unreadable: stored(b"ScriptUnreadable")?,
         close: Owned::interned(python, b"close")?.store(),
@@ -219,6 +225,11 @@ fn settings<'p>(
     };
     set(b"telemetry_interval", interval)?;
     set(b"script_owner", script_owner(python, config)?)?;
+    let root = match &config.root {
+        Some(root) => Owned::path(python, root)?,
+        None => Owned::none(python),
+    };
+    set(b"root", root)?;
     set(b"python_path", paths(python, &config.python_path)?)?;
     Ok(settings)
 }

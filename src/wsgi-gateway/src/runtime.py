@@ -137,6 +137,29 @@ def md5(data):
     return function(data, usedforsecurity=False).hexdigest()
 
 
+def rebase(environ):
+    """Gives the paths of an environ their form below the process's root directory; those that do not
+    lie there go."""
+    root = SETTINGS["root"]
+    for name in PATHS:
+        path = environ.get(name)
+        if path == root:
+            environ[name] = "/"
+        elif path and path.startswith(root + "/"):
+            environ[name] = path[len(root) :]
+        elif path:
+            del environ[name]
+
+
+PATHS = (
+    "SCRIPT_FILENAME",
+    "DOCUMENT_ROOT",
+    "CONTEXT_DOCUMENT_ROOT",
+    "PATH_TRANSLATED",
+    "mod_wsgi.handler_script",
+)
+
+
 def load(path):
     """Executes the script at `path` in a new module, which replaces an older one; returns it."""
     try:

@@ -153,6 +153,7 @@ fn check_group(spec: &GroupSpec, root: bool) -> Result<(), ConfigError> {
     let paths = [
         ("python-home", spec.python_home.as_ref()),
         ("home", spec.gateway.home.as_ref()),
+        ("chroot", spec.process.chroot.as_ref()),
         ("socket", Some(&spec.socket)),
     ];
     for (what, path) in paths {

@@ -14,10 +14,7 @@ use wsgi_config::env_file::{self, EnvFileError, Variable};
 use wsgi_unix::accounts::Account;
 use wsgi_unix::rights;
 use wsgi_unix::spawn::Identity;
-use wsgi_wire::launch::GroupSpec;
-
-/// PATH of every daemon, and where an interpreter given by name is looked for.
-pub const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+use wsgi_wire::launch::{GroupSpec, SEARCH_PATH};
 
 /// The longest env-file that is read, bytes: what all arguments and variables of a program may
 /// have together is of that order.

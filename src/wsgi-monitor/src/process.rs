@@ -16,11 +16,12 @@ use wsgi_unix::accounts::{self, Account};
 use wsgi_unix::spawn::{Command, Identity, Limit, Resource, StartError, Step};
 use wsgi_unix::{memory, packet};
 use wsgi_wire::launch::{
-    DaemonConfig, GroupSpec, HOME_INTERPRETERS, Message, MonitorConfig, PythonFlags, daemon_fd,
+    DaemonConfig, GroupSpec, HOME_INTERPRETERS, Message, MonitorConfig, PythonFlags, SEARCH_PATH,
+    daemon_fd,
 };
 
 use crate::config::GroupDescriptors;
-use crate::environment::{self, EnvironmentError, SEARCH_PATH};
+use crate::environment::{self, EnvironmentError};
 
 /// What the interpreter executes: it loads the gateway from its path, so `sys.path` is left alone,
 /// and never comes back. A free-threaded build would crash in a library of the stable ABI, and an
@@ -165,6 +166,11 @@ impl Launcher {
             return Ok(HOME_INTERPRETERS.map(|name| home.join(name)).into());
         }
         let name = Path::new(OsStr::from_bytes(&self.default_python));
+        if spec.process.chroot.is_some() {
+            // What a link below the new root leads to is known there only.
+            let directories = SEARCH_PATH.split(':').map(Path::new);
+            return Ok(directories.map(|directory| directory.join(name)).collect());
+        }
         if self.default_python.contains(&b'/') {
             return Ok(vec![name.to_owned()]);
         }
@@ -201,6 +207,9 @@ impl Launcher {
             command.variable(name, value);
         }
         set_bounds(&mut command, spec);
+        if let Some(root) = &spec.process.chroot {
+            command.root(OsStr::from_bytes(root));
+        }
         self.set_directory(&mut command, spec);
         command
     }

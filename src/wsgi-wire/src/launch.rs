@@ -57,8 +57,21 @@ pub const fn hint_rows(processes: u32) -> u32 {
     processes.saturating_mul(2).saturating_add(3)
 }
 
+/// PATH of every daemon, and where an interpreter given by name is looked for.
+pub const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The interpreter of groups without `python-home`.
+pub const DEFAULT_PYTHON: &str = "python3";
+
 /// The names an interpreter has under `python-home`, the usual one first.
 pub const HOME_INTERPRETERS: [&str; 2] = ["bin/python", "bin/python3"];
+
+/// What the processes of a group whose root directory is `root` call this path; `None` for one that
+/// does not lie below it.
+pub fn path_inside<'p>(root: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
+    path.strip_prefix(root)
+        .filter(|inside| inside.starts_with(b"/"))
+}
 
 mod field;
 pub(crate) use field::record;
@@ -168,6 +181,9 @@ record! {
         telemetry: Option<Telemetry>,
         /// Whose every script must be; `None`: anybody's.
         script_owner: Option<ScriptOwner>,
+        /// The processes' root directory as Apache sees it, without a slash at its end: requests name
+        /// scripts by paths outside, imports by paths inside.
+        root: Option<Vec<u8>>,
     }
 }
 
@@ -435,6 +451,7 @@ mod tests {
                 group: true,
                 id: 50,
             }),
+            root: Some(b"/srv/jail".to_vec()),
         }
     }
 

@@ -50,8 +50,6 @@ pub struct OptionRow {
     pub default: &'static str,
     /// The option's meaning in one line.
     pub doc: &'static str,
-    /// Whether the option works; one that does not is refused, never ignored.
-    pub supported: bool,
     pub(super) take: Take,
 }
 
@@ -79,16 +77,7 @@ const fn row(
         value,
         default,
         doc,
-        supported: true,
         take,
-    }
-}
-
-/// An option that does not work so far.
-const fn later(row: OptionRow) -> OptionRow {
-    OptionRow {
-        supported: false,
-        ..row
     }
 }
 
@@ -155,8 +144,8 @@ pub const OPTIONS: &[OptionRow] = &[
         Take::Retired("WSGIDaemonProcess newrelic-environment", "the script itself starts the agent")),
     row("supplementary-groups", "names or #gids separated by ','", "those of the account", "Further groups of the processes",
         Take::Text(|o, v| o.supplementary_groups = Some(v.split(|byte| *byte == b',').map(<[u8]>::to_vec).collect()))),
-    later(row("chroot", "an absolute path", "", "Root directory of the processes",
-        Take::Directory(|o, v| o.chroot = Some(v)))),
+    row("chroot", "an absolute path", "", "Root directory of the processes",
+        Take::Directory(|o, v| o.chroot = Some(v))),
     row("stack-size", "a number of bytes from 256K", "the system's", "Stack of each request thread",
         Take::Bytes(LEAST_STACK, |o, v| o.stack_size = Some(v).filter(|size| *size > 0))),
     row("maximum-requests", DRAWN, "0", "Requests after which a process is replaced; 0: any",

@@ -52,7 +52,7 @@ impl DaemonOptions {
     /// does not offer has no default.
     pub fn values(&self) -> Vec<(&'static str, String)> {
         let default = |row: &OptionRow| {
-            let value = value_of(DEFAULTS, row.name).filter(|_| row.supported)?;
+            let value = value_of(DEFAULTS, row.name)?;
             Some((row.name, value.to_owned()))
         };
         let mut values = Vec::new();
@@ -125,7 +125,6 @@ impl Args for DaemonOptions {
                 .value_name("VALUE")
                 .allow_hyphen_values(true)
                 .action(action)
-                .hide(!row.supported)
                 .conflicts_with("embedded_mode")
                 .value_parser(move |value: &str| check(row, value))
         }))

@@ -277,6 +277,9 @@ fn arguments<'p>(
                 .transpose()?,
         },
     )?;
+    if let Some(rebase) = &objects.rebase {
+        rebase.object(python).call1(python, &environ)?;
+    }
     Ok((environ, start_response))
 }
 
