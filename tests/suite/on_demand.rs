@@ -575,3 +575,19 @@ fn functions_run_in_groups_of_templates_and_choose_them() {
     assert_eq!(chosen("u/other").0, 500);
     server.expect_log("WSGIRestrictProcess does not allow the process group 'u/other' here");
 }
+
+#[test]
+fn an_ordinary_user_has_groups_of_his_own_account_only() {
+    if only_ours(OURS) {
+        return;
+    }
+    if !apache().as_root {
+        eprintln!("SKIPPED: the other tests show it");
+        return;
+    }
+    let server = by_host("threads=2").as_user("games").start();
+    assert_eq!(facts(&server, "me")["uid"], account("games")[0]);
+    let (right, said) = by_host("user=%{key}").as_user("games").configtest();
+    let sentence = "WSGIDaemonTemplate t: user=%{key} is somebody else";
+    assert!(!right && said.contains(sentence), "{said}");
+}
