@@ -491,6 +491,7 @@ pub(super) fn planned(
         listener_fd: 0,
         hints_fd: 0,
         error_log_fd: None,
+        least_processes: options.least_processes.unwrap_or(0),
     };
     Ok(PlannedGroup {
         options: options.clone(),

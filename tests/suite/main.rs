@@ -17,6 +17,7 @@ mod deaths;
 mod delivery;
 mod directives;
 mod early_hints;
+mod elastic;
 mod environ;
 mod errors;
 mod events;

@@ -15,7 +15,7 @@ mod value;
 
 use table::Take;
 pub use table::{OPTIONS, OptionRow};
-use value::{bytes, drawn, number, signed};
+use value::{bytes, drawn, number, signed, span};
 pub use value::{variable, variable_name};
 
 const PROCESS: &str = "WSGIDaemonProcess";
@@ -60,7 +60,10 @@ pub struct DaemonOptions {
     /// There for a template.
     pub template: Option<TemplateLimits>,
     /// How many processes, if stated: stating it makes `wsgi.multiprocess` true, even for 1.
+    /// With bounds this is the upper one.
     pub processes: Option<u32>,
+    /// The lower bound of their number, if it has bounds.
+    pub least_processes: Option<u32>,
     /// Request threads per process; zero: a script is the program of each.
     pub threads: u32,
     /// Interpreters of each application group in a process, each with a GIL of its own.
@@ -182,6 +185,7 @@ impl DaemonOptions {
             name,
             template: None,
             processes: None,
+            least_processes: None,
             threads: 15,
             interpreters: 1,
             user: None,
@@ -311,6 +315,11 @@ fn apply(
             let count = number(value, 10).filter(|count| (least..=most).contains(count));
             let limits = options.template.get_or_insert_default();
             set(limits, count.ok_or_else(invalid)?);
+        }
+        Take::Span(most, set) => {
+            let span = span(value).filter(|(_, upper)| *upper <= most);
+            let (lower, upper) = span.ok_or_else(invalid)?;
+            set(options, lower, upper);
         }
         Take::Octal(set) => {
             let mask = number(value, 8).filter(|mask| *mask <= 0o777);

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use wsgi_unix::epoll::Interest;
+use wsgi_unix::hints::HintPage;
 use wsgi_unix::log::{self, Level};
 use wsgi_unix::process::{self, ChildEnd, Ended};
 use wsgi_wire::launch::{GroupSpec, VERSION_STATUS, hint_rows};
@@ -16,6 +17,7 @@ use wsgi_wire::launch::{GroupSpec, VERSION_STATUS, hint_rows};
 use crate::chain;
 use crate::channel::{Channel, Heard};
 use crate::config::{self, GroupDescriptors};
+use crate::elastic::Elastic;
 use crate::member::{Member, Process, Standing, State};
 use crate::obituary::Obituary;
 use crate::process::LaunchError;
@@ -54,6 +56,8 @@ pub struct Group {
     /// By slot: the group's processes, and slots for successors.
     pub(crate) members: Vec<Member>,
     pub(crate) pace: Pace,
+    /// There if the number of processes has bounds.
+    pub(crate) elastic: Option<Elastic>,
     /// When a drain loses its patience; `None` while the group serves.
     drained_by: Option<Instant>,
 }
@@ -62,8 +66,10 @@ impl Group {
     /// A group whose processes are all due to start.
     pub fn new(id: u32, spec: GroupSpec, descriptors: GroupDescriptors, now: Instant) -> Group {
         let processes = spec.gateway.processes;
+        let elastic = Elastic::between(spec.least_processes, processes, now);
+        let begun = elastic.as_ref().map_or(processes, |_| spec.least_processes);
         let member = |slot| {
-            Member::new(match slot < processes {
+            Member::new(match slot < begun {
                 true => State::Waiting { until: now },
                 false => State::Spare,
             })
@@ -76,6 +82,7 @@ impl Group {
             members: (0..slots).map(member).collect(),
             spec,
             pace: Pace::default(),
+            elastic,
             drained_by: None,
         }
     }
@@ -105,6 +112,16 @@ impl Group {
         })
     }
 
+    /// The listening socket, whose queue is the group's.
+    pub(crate) fn listener(&self) -> BorrowedFd<'_> {
+        self.descriptors.listener.as_fd()
+    }
+
+    /// The group's hint page.
+    pub(crate) fn page(&self) -> &HintPage {
+        &self.descriptors.page
+    }
+
     /// Where the group listens.
     pub fn socket(&self) -> &[u8] {
         &self.spec.socket
@@ -122,6 +139,7 @@ impl Group {
     /// Does all that is due while the group serves.
     pub fn keep_going(&mut self, tools: &Tools, now: Instant) {
         self.end_late(now);
+        self.fit(tools, now);
         self.start_due(tools, now);
         self.start_successor(tools, now);
     }
@@ -226,7 +244,10 @@ impl Group {
         });
         let replacement = match self.drained_by {
             Some(_) => None,
-            None => self.next_replacement_due(),
+            None => {
+                let dues = [self.next_replacement_due(), self.next_fit()];
+                dues.into_iter().flatten().min()
+            }
         };
         due.chain(replacement).min()
     }
@@ -279,7 +300,7 @@ impl Group {
                     Death::Planned => Level::Info,
                     Death::Failed => Level::Error,
                 };
-                self.log(level, &format!("{obituary}; its successor serves"));
+                self.log(level, &format!("{obituary}; it had been told to"));
             }
         }
         Ok(true)

@@ -9,7 +9,7 @@
 //! * [`config`] takes over what the parent left: the configuration and the descriptors.
 //! * [`supervise`] is the loop: deaths, signals and lifelines.
 //! * [`group`] decides for one process group what runs, [`replacement`] who follows whom;
-//!   [`member`] is one slot of it, and [`restart`] says when it may run again.
+//!   [`elastic`] how many there are, [`member`] is one slot of it, and [`restart`] says when it may run again.
 //! * [`process`] starts one daemon, [`channel`] hears it; [`environment`] is what it finds in
 //!   `os.environ`.
 //! * [`obituary`] and [`memory_kills`] tell of those that have ended.
@@ -19,6 +19,7 @@
 
 mod channel;
 mod config;
+mod elastic;
 mod environment;
 mod group;
 mod identity;

@@ -137,7 +137,7 @@ impl Group {
     }
 
     /// A process that was told to end has the time-outs of one that ends by itself.
-    fn retirement_ends(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn retirement_ends(&self, now: Instant) -> Option<Instant> {
         let settings = &self.spec.daemon;
         if settings.shutdown_timeout.is_zero() {
             return None;
@@ -201,7 +201,7 @@ impl Group {
 
     /// Tells the process in this slot. One that does not take its messages is told by a signal to
     /// finish and end: it is of no use either way.
-    fn order(&mut self, slot: usize, order: Order) {
+    pub(crate) fn order(&mut self, slot: usize, order: Order) {
         let Some(process) = self.members[slot].process() else {
             return;
         };
@@ -269,13 +269,13 @@ impl Group {
         self.successor().and_then(|new| self.follows(new)) == Some(slot)
     }
 
-    fn stand(&mut self, slot: usize, standing: Standing) {
+    pub(crate) fn stand(&mut self, slot: usize, standing: Standing) {
         if let Some(process) = self.members[slot].process_mut() {
             process.standing = standing;
         }
     }
 
-    fn pid_in(&self, slot: usize) -> i32 {
+    pub(crate) fn pid_in(&self, slot: usize) -> i32 {
         self.members[slot]
             .process()
             .map_or(0, |process| process.pid)

@@ -39,6 +39,14 @@ pub fn channel_token(group: u32, slot: u32) -> u64 {
     CHANNEL | u64::from(group) << 32 | u64::from(slot)
 }
 
+/// Set in the tokens of groups' listening sockets, which name the group besides.
+const QUEUE: u64 = 1 << 62;
+
+/// The token of a group's listening socket.
+pub fn queue_token(group: u32) -> u64 {
+    QUEUE | u64::from(group)
+}
+
 /// What the groups need to start and hear their processes.
 pub struct Tools {
     /// Starts processes.
@@ -206,6 +214,14 @@ impl Supervisor {
                 // Nobody is served any more, and who still asks is told so by the end of his socket.
                 let left = self.tools.epoll.remove(self.templates.control());
                 left.map_err(failed("leave Apache's children"))
+            }
+            queue if queue & QUEUE != 0 => {
+                let mut groups = self.groups.iter_mut();
+                let id = queue & !QUEUE;
+                if let Some(group) = groups.find(|group| u64::from(group.id()) == id) {
+                    group.somebody_waits(Instant::now());
+                }
+                Ok(())
             }
             _ => Ok(()),
         }

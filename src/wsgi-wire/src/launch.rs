@@ -324,6 +324,8 @@ record! {
         daemon: DaemonSettings,
         /// The option `socket-user`: the uid that owns the socket, if it is not Apache's.
         socket_uid: Option<u32>,
+        /// The fewest processes, if their number has bounds; zero: always `gateway.processes`.
+        least_processes: u32,
         /// The socket's path, which the monitor removes when it ends.
         socket: Vec<u8>,
         /// The listening socket's descriptor number in the monitor.
@@ -496,6 +498,7 @@ mod tests {
                 socket: b"/run/wsgi.sock".to_vec(),
                 listener_fd: 6,
                 hints_fd: 7,
+                least_processes: 1,
                 error_log_fd: Some(8),
             }]),
             templates: List(vec![TemplateSpec {

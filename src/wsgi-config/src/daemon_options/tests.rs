@@ -12,6 +12,17 @@ fn refused(args: &str) -> String {
 }
 
 #[test]
+fn the_number_of_processes_may_have_bounds() {
+    let bounds = |text| {
+        let group = options(text);
+        (group.least_processes, group.processes)
+    };
+    assert_eq!(bounds("app processes=2-8"), (Some(2), Some(8)));
+    assert_eq!(bounds("app processes=8"), (None, Some(8)));
+    assert_eq!(bounds("app processes=8-8"), (None, Some(8)));
+}
+
+#[test]
 fn a_name_alone_gives_the_defaults() {
     let group = options("app");
     assert_eq!(group, DaemonOptions::with_defaults(b"app".to_vec()));
@@ -109,6 +120,10 @@ fn a_value_that_does_not_fit_is_named_with_its_option() {
         "app threads=",
         "app processes=0",
         "app processes=-1",
+        "app processes=0-2",
+        "app processes=3-2",
+        "app processes=2-",
+        "app processes=2-70000",
         "app interpreters=0",
         "app umask=8",
         "app umask=1000",

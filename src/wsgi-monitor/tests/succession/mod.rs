@@ -116,7 +116,7 @@ fn a_process_that_does_not_retire_is_killed() {
         "process {first} was replaced and did not end in time"
     ));
     let line = monitor.line_with(&format!("process {first} ended with signal 9"));
-    assert!(line.ends_with("; its successor serves"), "{line}");
+    assert!(line.ends_with("; it had been told to"), "{line}");
 }
 
 #[test]
