@@ -7,10 +7,10 @@ use wsgi_tests::error_log::ErrorLog;
 use wsgi_tests::{Mode, Server, wait};
 
 /// Ends its process as a fault in an extension module does, in a function with a telling name.
-const CRASHES: &str = "import os, signal, sys\n\
+const CRASHES: &str = "import signal, sys\n\
     print('imported by the shop', file=sys.stderr, flush=True)\n\n\n\
     def the_culprit():\n    \
-        os.kill(os.getpid(), signal.SIGSEGV)\n\n\n\
+        signal.raise_signal(signal.SIGSEGV)\n\n\n\
     def application(environ, start_response):\n    \
         if environ['PATH_INFO'] == '/crash':\n        \
             the_culprit()\n    \
