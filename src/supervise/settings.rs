@@ -15,6 +15,7 @@ pub fn of_daemon(options: &DaemonOptions) -> DaemonSettings {
         display_name: options.display_name.clone(),
         lang: options.lang.clone(),
         locale: options.locale.clone(),
+        least_threads: options.least_threads.unwrap_or(0),
         stack_size: options.stack_size,
         startup_timeout: options.startup_timeout,
         // A group that was made on demand ends as a whole, which is the monitor's to do.

@@ -59,6 +59,7 @@ mod restart;
 mod service_groups;
 mod soak;
 mod streaming;
+mod threads;
 mod timeouts;
 mod uploads;
 mod users;

@@ -64,8 +64,10 @@ pub struct DaemonOptions {
     pub processes: Option<u32>,
     /// The lower bound of their number, if it has bounds.
     pub least_processes: Option<u32>,
-    /// Request threads per process; zero: a script is the program of each.
+    /// Request threads per process, with bounds the upper one; zero: a script is the program of each.
     pub threads: u32,
+    /// The lower bound of their number, if it has bounds.
+    pub least_threads: Option<u32>,
     /// Interpreters of each application group in a process, each with a GIL of its own.
     pub interpreters: u32,
     /// The account to run as: a name, or `#` and a number.
@@ -187,6 +189,7 @@ impl DaemonOptions {
             processes: None,
             least_processes: None,
             threads: 15,
+            least_threads: None,
             interpreters: 1,
             user: None,
             group: None,
@@ -316,8 +319,9 @@ fn apply(
             let limits = options.template.get_or_insert_default();
             set(limits, count.ok_or_else(invalid)?);
         }
-        Take::Span(most, set) => {
-            let span = span(value).filter(|(_, upper)| *upper <= most);
+        Take::Span(least, most, set) => {
+            let fits = |(lower, upper): &(u32, u32)| *lower >= least && *upper <= most;
+            let span = span(value).filter(fits);
             let (lower, upper) = span.ok_or_else(invalid)?;
             set(options, lower, upper);
         }

@@ -206,6 +206,9 @@ record! {
         lang: Option<Vec<u8>>,
         /// The value for LC_ALL, also given to `setlocale`.
         locale: Option<Vec<u8>>,
+        /// How many requests a process runs at once at least, if their number changes by need; 0: it
+        /// does not.
+        least_threads: u32,
         /// Bytes of stack of each request thread.
         stack_size: Option<u64>,
         /// The time the first application may take to load, from the first request; zero: any.

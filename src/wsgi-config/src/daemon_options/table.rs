@@ -14,8 +14,8 @@ pub(super) enum Take {
     Count(u32, u32, fn(&mut DaemonOptions, u32)),
     /// A whole number within bounds, of templates only.
     Limit(u32, u32, fn(&mut TemplateLimits, u32)),
-    /// A whole number from 1 up to a bound, or two of them as `least-most`.
-    Span(u32, fn(&mut DaemonOptions, u32, u32)),
+    /// A whole number within bounds, or two of them as `least-most`.
+    Span(u32, u32, fn(&mut DaemonOptions, u32, u32)),
     /// A count, perhaps with `+jitter`: what each process may add to it.
     Drawn(fn(&mut DaemonOptions, Drawn)),
     /// A whole number within bounds that may be negative.
@@ -99,11 +99,13 @@ const BYTES: &str = "a number of bytes, perhaps with the suffix K, M or G,";
 #[rustfmt::skip]
 pub const OPTIONS: &[OptionRow] = &[
     row("processes", "a number from 1, or two as least-most,", "1", "Processes of the group; stating it makes wsgi.multiprocess true",
-        Take::Span(65_533, |o, least, most| {
+        Take::Span(1, 65_533, |o, least, most| {
             (o.least_processes, o.processes) = ((least < most).then_some(least), Some(most));
         })),
-    row("threads", "a number from 0 to 65533", "15", "Requests a process runs at once; 0: a WSGIImportScript is its program",
-        Take::Count(0, 65_533, |o, v| o.threads = v)),
+    row("threads", "a number up to 65533, or two as least-most,", "15", "Requests a process runs at once; 0: a WSGIImportScript is its program",
+        Take::Span(0, 65_533, |o, least, most| {
+            (o.least_threads, o.threads) = ((least < most).then_some(least), most);
+        })),
     row("interpreters", "a number from 1 to 64", "1", "Copies of each application in a process, each with a GIL of its own (Python 3.13)",
         Take::Count(1, 64, |o, v| o.interpreters = v)),
     row("user", "an account name or #uid", "Apache's User", "The account the processes run as",

@@ -12,6 +12,17 @@ fn refused(args: &str) -> String {
 }
 
 #[test]
+fn the_number_of_threads_may_have_bounds() {
+    let bounds = |text| {
+        let group = options(text);
+        (group.least_threads, group.threads)
+    };
+    assert_eq!(bounds("app threads=4-20"), (Some(4), 20));
+    assert_eq!(bounds("app threads=8"), (None, 8));
+    assert_eq!(bounds("app threads=0"), (None, 0));
+}
+
+#[test]
 fn the_number_of_processes_may_have_bounds() {
     let bounds = |text| {
         let group = options(text);
@@ -112,7 +123,7 @@ fn a_value_that_does_not_fit_is_named_with_its_option() {
     assert_eq!(
         refused("app threads=none"),
         "WSGIDaemonProcess: invalid value 'none' for option 'threads': \
-         a number from 0 to 65533 is expected"
+         a number up to 65533, or two as least-most, is expected"
     );
     for args in [
         "app threads=65534",
@@ -120,6 +131,8 @@ fn a_value_that_does_not_fit_is_named_with_its_option() {
         "app threads=",
         "app processes=0",
         "app processes=-1",
+        "app threads=0-2",
+        "app threads=3-2",
         "app processes=0-2",
         "app processes=3-2",
         "app processes=2-",
@@ -254,7 +267,7 @@ fn what_a_template_does_not_take_is_named() {
     assert_eq!(
         template("a threads=%{key}").expect_err("refused"),
         "WSGIDaemonTemplate: invalid value '%{key}' for option 'threads': \
-         a number from 0 to 65533 is expected"
+         a number up to 65533, or two as least-most, is expected"
     );
     assert_eq!(
         template("a maximum-groups=0").expect_err("refused"),

@@ -14,12 +14,12 @@ pub(super) fn drawn(value: &[u8]) -> Option<Drawn> {
     Some(Drawn { least, jitter })
 }
 
-/// `count` or `least-most`, from 1.
+/// `count` or `least-most`, of which only a count can be 0.
 pub(super) fn span(value: &[u8]) -> Option<(u32, u32)> {
     let mut parts = value.splitn(2, |byte| *byte == b'-');
     let least = number(parts.next()?, 10)?;
     let most = parts.next().map_or(Some(least), |part| number(part, 10))?;
-    (1 <= least && least <= most).then_some((least, most))
+    (least <= most && (least > 0 || most == 0)).then_some((least, most))
 }
 
 /// Digits, perhaps after a minus sign.

@@ -9,8 +9,8 @@
 //!   requests that run too long and [`deadlock`] about a GIL that nobody gets, for both of which
 //!   [`deputy`] takes the GIL.
 //! * [`succession`] is how another process follows this one without a gap.
-//! * [`threads`] and [`worker`] are the request threads, [`service`] is what they share, and
-//!   [`permits`] says who may run; [`activity`] is when they last did.
+//! * [`threads`] and [`worker`] are the request threads, as many as [`elastic`] says; [`service`] is
+//!   what they share, and [`permits`] says who may run; [`activity`] is when they last did.
 //! * [`program`] takes the place of all that where a group has no request threads.
 //! * [`connection`] and [`frames`] move one request and its response.
 
@@ -19,6 +19,7 @@ mod connection;
 mod control;
 mod deadlock;
 mod deputy;
+mod elastic;
 mod ending;
 mod frames;
 mod log;
@@ -110,8 +111,9 @@ fn serve() -> Result<Infallible, DaemonStartError> {
         own_uid: accounts::own_uid(),
     };
     let threads = config.gateway.threads;
-    let limits = Limits::draw(&config.settings);
-    let permits = Permits::new(threads, limits.requests, row);
+    let limits = Limits::draw(&config.settings, threads);
+    let at_first = limits.bounds.map_or(threads, |bounds| bounds.least());
+    let permits = Permits::new(at_first, limits.bounds.is_some(), limits.requests, row);
     let service = Service::new(
         host,
         log,
@@ -135,7 +137,7 @@ fn serve() -> Result<Infallible, DaemonStartError> {
         false => service.timing_requests(),
     });
     let crew = Crew::new(wake, config.settings.stack_size);
-    crew.start(&service, threads)
+    crew.start(&service, at_first)
         .map_err(DaemonStartError::Thread)?;
     if config.gateway.interpreters.frees_signals() {
         threads::load_imports(&service, predecessor);

@@ -4,7 +4,7 @@
 //! left to accept, to refuse, or to notice a closed connection. Does no input or output: what has
 //! to happen to the listener is told to the caller.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -48,7 +48,13 @@ pub(super) struct Released {
 
 #[derive(Debug)]
 struct State {
+    /// How many requests may run at once.
+    limit: u32,
     active: u32,
+    /// The most that were active since somebody asked.
+    peak: u32,
+    /// Since when as many run as may; only if their number can grow.
+    full_since: Option<Instant>,
     /// Requests that were answered.
     served: u64,
     /// Requests that run, or ran, and that nobody waits for.
@@ -63,7 +69,10 @@ struct State {
 
 /// The permits of a process.
 pub(super) struct Permits {
-    threads: u32,
+    /// The number of requests at once can grow.
+    elastic: bool,
+    /// Threads that are not needed any more and leave when they next come by.
+    surplus: AtomicU32,
     /// Requests after which the process is to be replaced; 0: any number.
     limit: u64,
     row: Row,
@@ -72,16 +81,19 @@ pub(super) struct Permits {
 }
 
 impl Permits {
-    /// All permits of a process that runs `threads` requests at once and is to be replaced after
-    /// `limit`, or 0; published in `row`.
-    pub(super) fn new(threads: u32, limit: u64, row: Row) -> Permits {
+    /// All permits of a process that runs `threads` requests at once, a number that can change if it
+    /// is `elastic`, and is to be replaced after `limit`, or 0; published in `row`.
+    pub(super) fn new(threads: u32, elastic: bool, limit: u64, row: Row) -> Permits {
         row.update(|slot| {
             slot.active.store(0, Ordering::Relaxed);
             slot.served.store(0, Ordering::Relaxed);
             slot.pid.store(std::process::id(), Ordering::Relaxed);
         });
         let state = State {
+            limit: threads,
             active: 0,
+            peak: 0,
+            full_since: None,
             served: 0,
             written_off: 0,
             saturated: false,
@@ -89,7 +101,8 @@ impl Permits {
             closed: false,
         };
         Permits {
-            threads,
+            elastic,
+            surplus: AtomicU32::new(0),
             limit,
             row,
             state: Mutex::new(state),
@@ -102,13 +115,13 @@ impl Permits {
     pub(super) fn acquire(&self) -> Option<Permit<'_>> {
         let mut state = self.state.lock();
         let mut deadline = None;
-        while state.active >= self.threads && !state.closed {
+        while state.active >= state.limit && !state.closed {
             if state.saturated {
                 return None;
             }
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
             if self.released.wait_until(&mut state, deadline).timed_out() {
-                state.saturated = state.active >= self.threads;
+                state.saturated = state.active >= state.limit;
             }
         }
         self.take(&mut state)
@@ -123,12 +136,20 @@ impl Permits {
     }
 
     fn take(&self, state: &mut State) -> Option<Permit<'_>> {
-        if state.closed || state.active >= self.threads {
+        if state.closed || state.active >= state.limit {
             return None;
         }
         state.active += 1;
+        state.peak = state.peak.max(state.active);
+        let last = self.elastic && state.active == state.limit;
+        if last {
+            state.full_since.get_or_insert_with(Instant::now);
+        }
         self.publish(state);
-        Some(Permit { permits: self })
+        Some(Permit {
+            permits: self,
+            last,
+        })
     }
 
     /// Whether the listener is to be armed now; the caller does it when the answer is yes.
@@ -138,15 +159,79 @@ impl Permits {
     }
 
     fn must_arm(&self, state: &mut State) -> bool {
-        let must = !state.armed && !state.closed && state.active < self.threads;
+        let must = !state.armed && !state.closed && state.active < state.limit;
         state.armed |= must;
         must
     }
 
     /// Opens the process to requests: children see its threads from now on.
     pub(super) fn open(&self) {
+        self.show_limit(&self.state.lock());
+    }
+
+    fn show_limit(&self, state: &State) {
         self.row
-            .update(|slot| slot.threads.store(self.threads, Ordering::Relaxed));
+            .update(|slot| slot.threads.store(state.limit, Ordering::Relaxed));
+    }
+
+    /// How many requests may run at once.
+    pub(super) fn limit(&self) -> u32 {
+        self.state.lock().limit
+    }
+
+    /// Lets so many requests run at once.
+    pub(super) fn set_limit(&self, limit: u32) {
+        let mut state = self.state.lock();
+        state.limit = limit;
+        if state.active < limit {
+            state.full_since = None;
+        }
+        if !state.closed {
+            self.show_limit(&state);
+        }
+        drop(state);
+        self.released.notify_one();
+    }
+
+    /// Since when as many requests run as may.
+    pub(super) fn full_since(&self) -> Option<Instant> {
+        self.state.lock().full_since
+    }
+
+    /// Begins to measure anew how long as many run as may.
+    pub(super) fn look_again(&self) {
+        if let Some(since) = &mut self.state.lock().full_since {
+            *since = Instant::now();
+        }
+    }
+
+    /// The most requests that ran at once since the last call.
+    pub(super) fn take_peak(&self) -> u32 {
+        let mut state = self.state.lock();
+        let active = state.active;
+        std::mem::replace(&mut state.peak, active)
+    }
+
+    /// One thread is not needed any more.
+    pub(super) fn send_away(&self) {
+        self.surplus.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A thread is needed: whether one that was to leave has not left and stays.
+    pub(super) fn call_back(&self) -> bool {
+        self.may_leave()
+    }
+
+    /// Whether the calling thread is not needed and may end.
+    pub(super) fn may_leave(&self) -> bool {
+        if self.surplus.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let fewer = |surplus: u32| surplus.checked_sub(1);
+        let taken = self
+            .surplus
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
+        taken.is_ok()
     }
 
     /// Lets no request start any more.
@@ -201,6 +286,7 @@ impl Permits {
         let mut state = self.state.lock();
         state.active -= 1;
         state.saturated = false;
+        state.full_since = state.full_since.filter(|_| state.active >= state.limit);
         self.publish(&state);
         let released = Released {
             arm_listener: self.must_arm(&mut state),
@@ -217,9 +303,16 @@ impl Permits {
 #[must_use]
 pub(super) struct Permit<'p> {
     permits: &'p Permits,
+    /// It was the last one, and there can be more of them.
+    last: bool,
 }
 
 impl Permit<'_> {
+    /// Whether the main thread should see if more permits are needed.
+    pub(super) fn is_last(&self) -> bool {
+        self.last
+    }
+
     /// Tells children that this permit is as good as free. Called before a response's last bytes are
     /// sent: a child that gets them may send its next request at once, and would look for another
     /// process if it still saw this one occupied.

@@ -30,7 +30,7 @@ pub(super) fn run(
     config: &DaemonConfig,
     monitor: OwnedFd,
 ) -> Result<Infallible, DaemonStartError> {
-    let restart = Limits::draw(&config.settings).restart;
+    let restart = Limits::draw(&config.settings, 0).restart;
     let patience = match config.settings.shutdown_timeout {
         Duration::ZERO => UNBOUNDED,
         timeout => timeout,

@@ -340,6 +340,17 @@ impl Service {
         self.first_request.get().copied()
     }
 
+    /// Notes that as many requests run as may, and that there could be more.
+    pub(super) fn note_full(&self) {
+        self.main.wake();
+    }
+
+    /// Whether somebody waits in the listener's queue.
+    pub(super) fn somebody_waits(&self) -> bool {
+        // A queue that cannot be looked at is as good as empty.
+        socket::wait_readable(self.listener.as_fd(), Duration::ZERO).unwrap_or(false)
+    }
+
     /// Notes that a request starts or ends; the first one starts the clock of `inactivity-timeout`.
     pub(super) fn note_activity(&self) {
         let Some(activity) = &self.activity else {

@@ -46,15 +46,17 @@ impl Crew {
 
     /// Starts the request threads: one more than requests may run.
     pub(super) fn start(&self, service: &Arc<Service>, requests: u32) -> io::Result<()> {
-        for _ in 0..=requests {
-            self.spawn("wsgi-request", service, |service| {
-                if let Err(error) = Worker::new(service).run() {
-                    service.complain(&error);
-                    process::exit_now(1);
-                }
-            })?;
-        }
-        Ok(())
+        (0..=requests).try_for_each(|_| self.start_one(service))
+    }
+
+    /// Starts a request thread.
+    pub(super) fn start_one(&self, service: &Arc<Service>) -> io::Result<()> {
+        self.spawn("wsgi-request", service, |service| {
+            if let Err(error) = Worker::new(service).run() {
+                service.complain(&error);
+                process::exit_now(1);
+            }
+        })
     }
 
     /// Starts the thread of [`load_imports`]: requests wait in the queue until the imports are

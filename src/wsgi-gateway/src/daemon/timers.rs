@@ -13,6 +13,7 @@ use wsgi_wire::launch::{DaemonSettings, Drawn};
 
 use super::control::Control;
 use super::deadlock;
+use super::elastic::Bounds;
 use super::ending::FAILED;
 
 /// How long a request may run before the main thread looks again whether the process is idle.
@@ -33,7 +34,7 @@ struct Timer {
 }
 
 /// Every timer.
-const TIMERS: [Timer; 6] = [
+const TIMERS: [Timer; 8] = [
     Timer {
         due: Control::start_deadline,
         expire: Control::start_was_slow,
@@ -55,6 +56,16 @@ const TIMERS: [Timer; 6] = [
         always: false,
     },
     Timer {
+        due: Control::crowd_deadline,
+        expire: Control::look_at_crowd,
+        always: false,
+    },
+    Timer {
+        due: Control::quiet_deadline,
+        expire: Control::look_at_quiet,
+        always: false,
+    },
+    Timer {
         due: Control::request_deadline,
         expire: Control::see_to_overdue,
         always: true,
@@ -73,13 +84,15 @@ pub(super) struct Limits {
     /// When the process is old.
     pub(super) restart: Option<Instant>,
     memory_look: Instant,
+    /// The bounds of the number of requests at once.
+    pub(super) bounds: Option<Bounds>,
     /// When to look at the GIL.
     pub(super) gil_look: Option<Instant>,
 }
 
 impl Limits {
     /// Draws the limits of a process that starts now.
-    pub(super) fn draw(settings: &DaemonSettings) -> Limits {
+    pub(super) fn draw(settings: &DaemonSettings, threads: u32) -> Limits {
         let now = Instant::now();
         let age = draw(&settings.restart_interval);
         Limits {
@@ -89,6 +102,7 @@ impl Limits {
                 age => now.checked_add(Duration::from_secs(age)),
             },
             memory_look: now + MEMORY_LOOKS,
+            bounds: Bounds::new(settings.least_threads, threads),
             gil_look: deadlock::next_look(settings.deadlock_timeout),
         }
     }

@@ -52,6 +52,9 @@ impl<'s> Worker<'s> {
                 Occasion::Nothing => {}
                 Occasion::Dismissed => return Ok(()),
             }
+            if self.service.permits.may_leave() {
+                return Ok(());
+            }
         }
     }
 
@@ -141,6 +144,9 @@ impl<'s> Worker<'s> {
     }
 
     fn serve(&mut self, connection: Connection, arrival: Arrival, permit: Permit<'_>, known: bool) {
+        if permit.is_last() {
+            self.service.note_full();
+        }
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             self.run_request(connection, arrival, &permit, known)
         }));
