@@ -486,6 +486,7 @@ pub(super) fn planned(
         python: interpreters::flags_of_group(configuration, options),
         process: settings::of_process(options, supplementary_groups(options)?),
         daemon: settings::of_daemon(options),
+        preload: options.preload,
         socket_uid: socket_uid(options)?,
         socket: Vec::new(),
         listener_fd: 0,

@@ -130,6 +130,11 @@ const WRONG: &[(&str, &str)] = &[
     ("WSGIDaemonProcess a env=1A=x", "env"),
     ("WSGIDaemonProcess a env=A", "env"),
     ("WSGIDaemonProcess a env-file=relative", "env-file"),
+    ("WSGIDaemonProcess a preload=On", "preload"),
+    (
+        "WSGIDaemonProcess a preload=fork threads=0",
+        "exclude each other",
+    ),
     ("WSGIDaemonProcess a listen-backlog=0", "listen-backlog"),
     (
         "WSGIDaemonProcess a startup-timeout=soon",

@@ -44,6 +44,7 @@ mod metrics;
 mod odd_configurations;
 mod on_demand;
 mod owners;
+mod preload;
 mod protocols;
 mod pythons;
 mod queueing;

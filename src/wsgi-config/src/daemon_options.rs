@@ -160,6 +160,8 @@ pub struct DaemonOptions {
     pub environment: Vec<(Vec<u8>, Vec<u8>)>,
     /// Files of such variables, in order; the option `env` outranks them.
     pub environment_files: Vec<Vec<u8>>,
+    /// The processes are forked from one that has loaded the application.
+    pub preload: bool,
     /// Options that stand without an effect, and what is done instead of each.
     pub without_effect: Vec<(&'static str, &'static str)>,
 }
@@ -237,6 +239,7 @@ impl DaemonOptions {
             script_group: None,
             environment: Vec::new(),
             environment_files: Vec::new(),
+            preload: false,
         }
     }
 }
@@ -294,6 +297,21 @@ fn take_options(
             other: "script-group",
         });
     }
+    if options.preload && options.template.is_some() {
+        return Err(OptionError::Argument {
+            directive: directive.to_owned(),
+            value: "preload=fork".to_owned(),
+            expected: "for groups that are made on demand, which load nothing before a request",
+        });
+    }
+    if options.preload && options.threads == 0 {
+        // A program runs once in each process.
+        return Err(OptionError::Exclusive {
+            directive: directive.to_owned(),
+            one: "preload=fork",
+            other: "threads=0",
+        });
+    }
     Ok(options)
 }
 
@@ -348,6 +366,14 @@ fn apply(
                 options,
                 flag::parse(directive, value).map_err(|_| invalid())?,
             );
+        }
+        Take::Word(word, set) => {
+            let chosen = value == word.as_bytes();
+            let off = || flag::parse(directive, value).is_ok_and(|on| !on);
+            if !chosen && !off() {
+                return Err(invalid());
+            }
+            set(options, chosen);
         }
         Take::Retired(shown, instead) => options.without_effect.push((shown, instead)),
         Take::Drawn(set) => set(options, drawn(value).ok_or_else(invalid)?),

@@ -145,6 +145,7 @@ fn begin(config: &[u8], log: ProcessLog) -> Result<(), EmbedError> {
         let host = host.map_err(EmbedError::Host)?;
         || host
     });
+    host.begin();
     host.load_imports();
     Ok(())
 }

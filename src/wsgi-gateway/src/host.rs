@@ -22,6 +22,10 @@ use crate::program;
 use crate::python::{self, Python};
 use crate::wsgi;
 
+mod preload;
+
+pub use preload::Preloaded;
+
 /// Why Python could not be made ready for applications.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -36,13 +40,15 @@ pub struct Host {
     policy: Policy,
     interpreters: Interpreters,
     loaded_any: AtomicBool,
+    description: python::Description,
 }
 
 impl Host {
     /// Makes the current interpreter the main interpreter of a new host.
     ///
     /// The calling thread is Python's main thread and holds the GIL; it still does afterwards.
-    /// `config.imports` are not loaded yet: see [`Host::load_imports`].
+    /// `config.imports` are not loaded yet: see [`Host::load_imports`]. Nothing runs besides until
+    /// [`Host::begin`].
     pub fn adopt(config: GatewayConfig, log: ProcessLog) -> Result<Arc<Host>, StartError> {
         log::open(log, config.log_level);
         let embedded = config.process_group.is_empty();
@@ -52,7 +58,6 @@ impl Host {
         let python = unsafe { Python::assume() };
         let interpreters =
             Interpreters::adopt(python, Arc::clone(&config)).map_err(StartError::Interpreter)?;
-        observe::telemetry::begin(&config, || python::description(python));
         let processes = config.processes;
         Ok(Arc::new(Host {
             config,
@@ -63,7 +68,15 @@ impl Host {
             },
             interpreters,
             loaded_any: AtomicBool::new(false),
+            description: python::description(python),
         }))
+    }
+
+    /// Begins what belongs to the process that serves, and not to one that it is forked from: its
+    /// reports, which come from a thread, and the clock of its life.
+    pub fn begin(&self) {
+        observe::restart_clock();
+        observe::telemetry::begin(&self.config, || self.description.clone());
     }
 
     /// Loads the configured imports in order; a failure is logged and tolerated. Called without the

@@ -367,6 +367,22 @@ impl Interpreters {
         daemon && made.main_is_free && !self.config.reserve_main
     }
 
+    /// The main interpreter.
+    pub fn main(&self) -> &'static Interpreter {
+        self.main
+    }
+
+    /// Whether an application group has the main interpreter, or would get it if it were asked for now.
+    pub fn would_get_main(&self, group: &[u8]) -> bool {
+        let made = self.making.lock();
+        if let Some(copies) = self.groups.read().get(group) {
+            return copies.all().all(|one| std::ptr::eq(one, self.main));
+        }
+        let own_gil = self.choice.own_gil(group);
+        let single = self.choice.copies(group) <= 1;
+        single && (group.is_empty() || (!own_gil && self.gives_main(&made)))
+    }
+
     /// Gives the group the main interpreter, alone or, when it is asked for by name after somebody
     /// else got it, together with that group.
     fn give_main(

@@ -69,6 +69,8 @@ pub struct Objects {
     pub name_application_group: Stored,
     /// `enter` of `runtime.py`.
     pub enter: Stored,
+    /// `freeze` of `runtime.py`.
+    pub freeze: Stored,
     /// `changed_modules` of `modules.py`.
     pub changed_modules: Stored,
     /// `end` of `runtime.py`.
@@ -136,6 +138,7 @@ pub fn make(python: Python<'_>, config: &GatewayConfig, group: &[u8]) -> Result<
         describe: stored(b"describe")?,
         name_application_group: stored(b"name_application_group")?,
         enter: stored(b"enter")?,
+        freeze: stored(b"freeze")?,
         changed_modules: stored(b"changed_modules")?,
         end: stored(b"end")?,
         run_program: stored(b"run_program")?,

@@ -356,6 +356,23 @@ def name_application_group(name):
     sys.modules["mod_wsgi"].application_group = name
 
 
+def freeze():
+    """Readies the interpreter to be forked; the names of the threads that would be lost, if any are
+    alive.
+
+    The collector writes to what it looks at, which would give each process a copy of its own of all
+    that is loaded.
+    """
+    main = threading.main_thread()
+    names = [os.fsencode(repr(thread.name)) for thread in threading.enumerate() if thread is not main]
+    if not names:
+        import gc
+
+        gc.collect()
+        gc.freeze()
+    return names
+
+
 def join_threads():
     """Waits for the threads of the application that are no daemons, as Python does at its end."""
     # Python would wait for its main thread as well. In a second interpreter that is the request

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -49,6 +49,14 @@ pub fn open() -> io::Result<()> {
         registered: AtomicUsize::new(0),
     });
     Ok(())
+}
+
+/// Gives a forked process a file of its own, under the number that Python knows.
+pub fn part() -> io::Result<()> {
+    match STACKS.get() {
+        Some(stacks) => memory::renew_scratch(stacks.file.lock().as_fd(), c"stacks"),
+        None => Ok(()),
+    }
 }
 
 /// Gives the attached interpreter a signal, in a process that has opened stacks and has one left.

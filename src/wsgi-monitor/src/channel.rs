@@ -8,7 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
+use wsgi_unix::attached;
 use wsgi_unix::packet::{self, Received};
+use wsgi_unix::socket::Credentials;
 use wsgi_wire::WireError;
 use wsgi_wire::supervision::{MAX_PACKET, Order, Report};
 
@@ -24,6 +26,12 @@ pub enum ChannelError {
     /// It cannot be read.
     #[error("its messages cannot be read")]
     Read(#[source] io::Error),
+    /// What was to be forked is gone, or never was.
+    #[error("nobody has come")]
+    Nobody,
+    /// What was to be forked did not begin with a greeting of a process.
+    #[error("it said something else than that it is there")]
+    NoHello,
     /// It sent what is no message.
     #[error("it sent what is no message")]
     Message(#[source] WireError),
@@ -62,6 +70,24 @@ impl Channel {
         }
     }
 
+    /// The greeting of a process that was forked: the sender, as the kernel names it, if there was one.
+    ///
+    /// Senders must be named here: see [`attached::name_senders`].
+    pub fn hear_hello(&mut self) -> Result<Option<Credentials>, ChannelError> {
+        let mut room = [0; MAX_PACKET];
+        let received = attached::receive_named(self.fd.as_fd(), &mut room);
+        let (packet, sender) = match received.map_err(ChannelError::Read)? {
+            (Received::Packet(packet), sender) => (packet, sender),
+            (Received::Nothing, _) => return Ok(None),
+            (Received::End, _) => return Err(ChannelError::Nobody),
+        };
+        match (Report::from_bytes(packet), sender) {
+            (Ok(Report::Hello), Some(sender)) => Ok(Some(sender)),
+            (Ok(_), _) => Err(ChannelError::NoHello),
+            (Err(error), _) => Err(ChannelError::Message(error)),
+        }
+    }
+
     /// Takes the next report.
     pub fn hear(&mut self, now: Instant) -> Result<Heard, ChannelError> {
         let mut room = [0; MAX_PACKET];
@@ -86,6 +112,11 @@ impl Channel {
     /// Tells the daemon what to do.
     pub fn tell(&self, order: Order) -> io::Result<()> {
         packet::send(self.fd.as_fd(), &order.to_bytes())
+    }
+
+    /// Tells a zygote to fork a process with this configuration and this end of a channel.
+    pub fn tell_to_fork(&self, config: BorrowedFd<'_>, channel: BorrowedFd<'_>) -> io::Result<()> {
+        attached::send(self.fd.as_fd(), &Order::Fork.to_bytes(), [config, channel])
     }
 }
 
@@ -125,6 +156,21 @@ mod tests {
         }
         let flooded = (0..=PACKETS).any(|_| hear(&mut channel, now).is_err());
         assert!(flooded);
+    }
+
+    #[test]
+    fn a_forked_process_says_who_it_is_before_anything_else() {
+        let (ours, theirs) = packet::pair().unwrap();
+        attached::name_senders(ours.as_fd()).unwrap();
+        let mut channel = Channel::new(ours, Instant::now());
+        assert!(matches!(channel.hear_hello(), Ok(None)));
+        packet::send(theirs.as_fd(), &Report::Hello.to_bytes()).unwrap();
+        let sender = channel.hear_hello().unwrap().unwrap();
+        assert_eq!(sender.pid, wsgi_unix::process::own_pid());
+        packet::send(theirs.as_fd(), &Report::Ready.to_bytes()).unwrap();
+        assert!(matches!(channel.hear_hello(), Err(ChannelError::NoHello)));
+        drop(theirs);
+        assert!(matches!(channel.hear_hello(), Err(ChannelError::Nobody)));
     }
 
     #[test]

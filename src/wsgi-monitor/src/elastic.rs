@@ -178,6 +178,9 @@ impl Group {
         for (slot, member) in (0u32..).zip(&self.members) {
             match &member.state {
                 State::Waiting { .. } => load.processes += 1,
+                State::Forking(forking) if matches!(forking.standing, Standing::Serving { .. }) => {
+                    load.processes += 1;
+                }
                 State::Running(process) if matches!(process.standing, Standing::Serving { .. }) => {
                     load.processes += 1;
                     let Some(row) = self.page().slot(slot).filter(|row| row.is_open()) else {

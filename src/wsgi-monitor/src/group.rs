@@ -20,9 +20,10 @@ use crate::config::{self, GroupDescriptors};
 use crate::elastic::Elastic;
 use crate::member::{Member, Process, Standing, State};
 use crate::obituary::Obituary;
-use crate::process::LaunchError;
+use crate::process::{LaunchError, Part};
 use crate::restart::{Death, Pace, SHORTEST_LIFE};
 use crate::supervise::{self, Tools};
+use crate::zygote::{self, Zygotes};
 
 /// What a drain waits beyond shutdown-timeout, within which a daemon ends by itself.
 const DRAIN_MARGIN: Duration = Duration::from_secs(1);
@@ -49,17 +50,19 @@ pub struct ShownUse {
 /// A process group and its processes.
 pub struct Group {
     /// What the loop knows it by.
-    id: u32,
+    pub(crate) id: u32,
     pub(crate) spec: GroupSpec,
     name: String,
-    descriptors: GroupDescriptors,
+    pub(crate) descriptors: GroupDescriptors,
     /// By slot: the group's processes, and slots for successors.
     pub(crate) members: Vec<Member>,
     pub(crate) pace: Pace,
     /// There if the number of processes has bounds.
     pub(crate) elastic: Option<Elastic>,
+    /// What processes are forked from, if that is wanted.
+    pub(crate) zygotes: Option<Zygotes>,
     /// When a drain loses its patience; `None` while the group serves.
-    drained_by: Option<Instant>,
+    pub(crate) drained_by: Option<Instant>,
 }
 
 impl Group {
@@ -75,7 +78,8 @@ impl Group {
             })
         };
         let slots = descriptors.page.slots().min(hint_rows(processes));
-        Group {
+        let zygotes = Zygotes::of(&spec, now);
+        let group = Group {
             id,
             name: config::name_of(&spec),
             descriptors,
@@ -83,8 +87,17 @@ impl Group {
             spec,
             pace: Pace::default(),
             elastic,
+            zygotes,
             drained_by: None,
+        };
+        if group.spec.preload && group.zygotes.is_none() {
+            group.log(
+                Level::Warn,
+                "preload=fork has nothing to load: no WSGIImportScript, and no WSGIScriptAlias with \
+                 the options process-group and application-group, names the group",
+            );
         }
+        group
     }
 
     /// What the loop knows it by.
@@ -140,19 +153,27 @@ impl Group {
     pub fn keep_going(&mut self, tools: &Tools, now: Instant) {
         self.end_late(now);
         self.fit(tools, now);
+        self.end_late_zygotes(now);
+        self.start_due_zygote(tools, now);
         self.start_due(tools, now);
         self.start_successor(tools, now);
     }
 
     /// Starts every process whose time has come.
     fn start_due(&mut self, tools: &Tools, now: Instant) {
+        if self.waits_for_zygote() {
+            return;
+        }
         for slot in 0..self.members.len() {
             if !matches!(self.members[slot].state, State::Waiting { until } if until <= now) {
                 continue;
             }
             let standing = Standing::Serving { wanted: None };
             match self.launch(slot, None, standing, tools, now) {
-                Ok(pid) => self.log(Level::Info, &format!("started process {pid}")),
+                Ok(Launched::Started(pid)) => {
+                    self.log(Level::Info, &format!("started process {pid}"));
+                }
+                Ok(Launched::Forking) => {}
                 Err(error) => {
                     let backoff = &mut self.members[slot].backoff;
                     let pause = backoff.pause_after(Death::Failed, Duration::ZERO);
@@ -164,7 +185,7 @@ impl Group {
         }
     }
 
-    /// Starts a process in this slot, which has none, and answers its id.
+    /// Starts a process in this slot, which has none.
     pub(crate) fn launch(
         &mut self,
         slot: usize,
@@ -172,11 +193,17 @@ impl Group {
         standing: Standing,
         tools: &Tools,
         now: Instant,
-    ) -> Result<i32, LaunchError> {
+    ) -> Result<Launched, LaunchError> {
         let number = slot as u32;
-        let started = tools
-            .launcher
-            .start(&self.spec, &self.descriptors, number, predecessor)?;
+        let part = Part::Daemon {
+            slot: number,
+            predecessor,
+        };
+        let standing = match self.fork(slot, part, standing, tools, now)? {
+            None => return Ok(Launched::Forking),
+            Some(standing) => standing,
+        };
+        let started = tools.launcher.start(&self.spec, &self.descriptors, part)?;
         let token = supervise::channel_token(self.id, number);
         let watched = tools
             .epoll
@@ -193,15 +220,21 @@ impl Group {
         self.members[slot].state = State::Running(Process {
             pid: started.pid,
             since: now,
+            code_since: now,
             channel: Some(Channel::new(started.channel, now)),
             standing,
         });
-        Ok(started.pid)
+        Ok(Launched::Started(started.pid))
     }
 
-    /// Takes what the process in slot `number` has to say.
-    pub fn hear(&mut self, number: u32, tools: &Tools, now: Instant) {
+    /// Takes what the process in slot `number`, or the zygote of that number, has to say. `known`
+    /// are the processes of all groups.
+    pub fn hear(&mut self, number: u32, known: &[i32], tools: &Tools, now: Instant) {
+        if zygote::is_zygote(number) {
+            return self.hear_zygote(number, now);
+        }
         let slot = number as usize;
+        self.hear_hello(slot, known, now);
         for _ in 0..REPORTS_AT_ONCE {
             let Some(process) = self.members.get_mut(slot).and_then(Member::process_mut) else {
                 return;
@@ -238,18 +271,19 @@ impl Group {
     /// When the next process is due, or a drain loses its patience.
     pub fn next_due(&self) -> Option<Instant> {
         let due = self.members.iter().filter_map(|member| match member.state {
-            State::Waiting { until } => Some(until),
-            State::Running(_) => self.drained_by,
+            State::Waiting { until } => Some(until).filter(|_| !self.waits_for_zygote()),
+            State::Running(_) | State::Forking(_) => self.drained_by,
             State::Spare | State::Over => None,
         });
-        let replacement = match self.drained_by {
-            Some(_) => None,
-            None => {
-                let dues = [self.next_replacement_due(), self.next_fit()];
-                dues.into_iter().flatten().min()
-            }
+        let later = match self.drained_by {
+            Some(by) => [Some(by).filter(|_| self.has_zygote()), None, None],
+            None => [
+                self.next_replacement_due(),
+                self.next_zygote_due(),
+                self.next_fit(),
+            ],
         };
-        due.chain(replacement).min()
+        due.chain(later.into_iter().flatten()).min()
     }
 
     /// Takes the end of a child if it is this group's: `false` if it is not.
@@ -266,7 +300,7 @@ impl Group {
         let pid = end.pid;
         let mine = |member: &Member| member.process().is_some_and(|process| process.pid == pid);
         let Some(slot) = self.members.iter().position(mine) else {
-            return Ok(false);
+            return self.take_zygote_end(end, out_of_memory, now);
         };
         let state = std::mem::replace(&mut self.members[slot].state, State::Spare);
         let State::Running(process) = state else {
@@ -345,7 +379,7 @@ impl Group {
 
     /// Children wait for a process that is there, not for one that was. Answers how many requests
     /// it said it had served.
-    fn clear_row(&self, slot: usize) -> u64 {
+    pub(crate) fn clear_row(&self, slot: usize) -> u64 {
         let row = self.descriptors.page.slot(slot as u32);
         row.map_or(0, |row| {
             let served = row.served.load(Ordering::Relaxed);
@@ -367,11 +401,14 @@ impl Group {
                     let pid = process.pid;
                     self.complain_about_signal(pid, process::signal(pid, libc::SIGTERM));
                 }
+                // It is told once it is there.
+                State::Forking(_) => {}
                 State::Spare | State::Waiting { .. } | State::Over => {
                     self.members[slot].state = State::Over;
                 }
             }
         }
+        self.drain_zygotes();
     }
 
     /// Ends, with everything in their sessions, the processes that have outstayed a drain.
@@ -379,8 +416,17 @@ impl Group {
         if self.drained_by.is_none_or(|deadline| now < deadline) {
             return;
         }
-        for process in self.members.iter().filter_map(Member::process) {
-            let pid = process.pid;
+        for member in &mut self.members {
+            // Nobody has come, and whoever does finds its channel closed.
+            if matches!(member.state, State::Forking(_)) {
+                member.state = State::Over;
+            }
+        }
+        let processes = self.members.iter().filter_map(Member::process);
+        for pid in processes
+            .map(|process| process.pid)
+            .chain(self.zygote_pids())
+        {
             let text = format!("process {pid} did not end in time and is killed");
             self.log(Level::Warn, &text);
             self.complain_about_signal(pid, process::signal_group(pid, libc::SIGKILL));
@@ -392,7 +438,15 @@ impl Group {
     /// Whether a drain is complete.
     pub fn is_over(&self) -> bool {
         let over = |member: &Member| matches!(member.state, State::Over);
-        self.members.iter().all(over)
+        self.members.iter().all(over) && !self.has_zygote()
+    }
+
+    /// The processes that run.
+    pub fn pids(&self) -> impl Iterator<Item = i32> {
+        let processes = self.members.iter().filter_map(Member::process);
+        processes
+            .map(|process| process.pid)
+            .chain(self.zygote_pids())
     }
 
     /// Logs that a process cannot be signalled: as its parent we always may, so it is worth a line.
@@ -402,6 +456,15 @@ impl Group {
             self.log(Level::Error, &text);
         }
     }
+}
+
+/// What became of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Launched {
+    /// The process has this id.
+    Started(i32),
+    /// A zygote was told to fork it.
+    Forking,
 }
 
 /// When something follows that pauses for so long.

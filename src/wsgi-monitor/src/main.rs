@@ -9,7 +9,8 @@
 //! * [`config`] takes over what the parent left: the configuration and the descriptors.
 //! * [`supervise`] is the loop: deaths, signals and lifelines.
 //! * [`group`] decides for one process group what runs, [`replacement`] who follows whom;
-//!   [`elastic`] how many there are, [`member`] is one slot of it, and [`restart`] says when it may run again.
+//!   [`elastic`] how many there are, [`member`] is one slot of it, and [`restart`] says when it may run
+//!   again; [`zygote`] is what its processes are forked from, if it is to be so.
 //! * [`process`] starts one daemon, [`channel`] hears it; [`environment`] is what it finds in
 //!   `os.environ`.
 //! * [`obituary`] and [`memory_kills`] tell of those that have ended.
@@ -31,6 +32,7 @@ mod replacement;
 mod restart;
 mod supervise;
 mod templates;
+mod zygote;
 
 use std::error::Error;
 use std::process::ExitCode;

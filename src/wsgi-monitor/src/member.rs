@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::channel::Channel;
 use crate::restart::Backoff;
+use crate::zygote::Forking;
 
 /// One slot of a group.
 #[derive(Debug)]
@@ -42,6 +43,24 @@ impl Member {
         }
     }
 
+    /// What the process is there for, or the one that is about to be there.
+    pub fn standing(&self) -> Option<&Standing> {
+        match &self.state {
+            State::Running(process) => Some(&process.standing),
+            State::Forking(forking) => Some(&forking.standing),
+            _ => None,
+        }
+    }
+
+    /// As [`Member::standing`].
+    pub fn standing_mut(&mut self) -> Option<&mut Standing> {
+        match &mut self.state {
+            State::Running(process) => Some(&mut process.standing),
+            State::Forking(forking) => Some(&mut forking.standing),
+            _ => None,
+        }
+    }
+
     /// The successor that the process wants and does not have yet.
     pub fn wanted(&mut self) -> Option<&mut Wanted> {
         match &mut self.process_mut()?.standing {
@@ -61,6 +80,8 @@ pub enum State {
         /// The time.
         until: Instant,
     },
+    /// A process that a zygote was told to fork.
+    Forking(Forking),
     /// A process.
     Running(Process),
     /// Nobody, and there will be nobody: the group drains.
@@ -74,6 +95,8 @@ pub struct Process {
     pub pid: i32,
     /// When it was started.
     pub since: Instant,
+    /// Its code was loaded after this time: its own start, or that of the zygote it is forked from.
+    pub code_since: Instant,
     /// The way to it, as long as it is listened to.
     pub channel: Option<Channel>,
     /// What it is there for.

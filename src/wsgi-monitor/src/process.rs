@@ -78,6 +78,30 @@ pub struct Started {
     pub channel: OwnedFd,
 }
 
+/// What a process is started as.
+#[derive(Debug, Clone, Copy)]
+pub enum Part<'a> {
+    /// One that serves requests.
+    Daemon {
+        /// Its row in the hint page.
+        slot: u32,
+        /// What a predecessor that still runs has told it has loaded.
+        predecessor: Option<&'a [u8]>,
+    },
+    /// One from which others are forked.
+    Zygote,
+}
+
+/// What a new process is handed, and our end of its channel.
+pub struct Handed {
+    /// Its configuration.
+    pub config: OwnedFd,
+    /// Its end.
+    pub theirs: OwnedFd,
+    /// Ours.
+    pub channel: OwnedFd,
+}
+
 /// Starts daemons; holds what all of them share.
 pub struct Launcher {
     gateway: Vec<u8>,
@@ -105,21 +129,33 @@ impl Launcher {
         })
     }
 
-    /// Starts the group's process number `slot`; a `predecessor` that still runs has told what it
-    /// has loaded.
+    /// Makes what a process of the group is handed.
+    pub fn hand(&self, spec: &GroupSpec, part: Part<'_>) -> Result<Handed, LaunchError> {
+        let message = self.daemon_config(spec, part).to_bytes();
+        let config = memory::sealed_blob(c"wsgi-daemon", &message).map_err(LaunchError::Config)?;
+        let (channel, theirs) = packet::pair().map_err(LaunchError::Channel)?;
+        Ok(Handed {
+            config,
+            theirs,
+            channel,
+        })
+    }
+
+    /// Starts a process of the group.
     pub fn start(
         &self,
         spec: &GroupSpec,
         shared: &GroupDescriptors,
-        slot: u32,
-        predecessor: Option<&[u8]>,
+        part: Part<'_>,
     ) -> Result<Started, LaunchError> {
-        let message = self.daemon_config(spec, slot, predecessor).to_bytes();
-        let config = memory::sealed_blob(c"wsgi-daemon", &message).map_err(LaunchError::Config)?;
         let identity = identity_of(spec)?;
         let own = self.own_account.as_ref();
         let environment = environment::of_group(spec, identity.as_ref(), own, &self.locale)?;
-        let (channel, theirs) = packet::pair().map_err(LaunchError::Channel)?;
+        let Handed {
+            config,
+            theirs,
+            channel,
+        } = self.hand(spec, part)?;
         let handed = [config.as_fd(), theirs.as_fd()];
         let mut missing = None;
         for program in self.interpreters(spec)? {
@@ -143,18 +179,18 @@ impl Launcher {
         ))
     }
 
-    fn daemon_config(
-        &self,
-        spec: &GroupSpec,
-        slot: u32,
-        predecessor: Option<&[u8]>,
-    ) -> DaemonConfig {
+    fn daemon_config(&self, spec: &GroupSpec, part: Part<'_>) -> DaemonConfig {
+        let (slot, predecessor) = match part {
+            Part::Daemon { slot, predecessor } => (slot, predecessor),
+            Part::Zygote => (0, None),
+        };
         DaemonConfig {
             gateway: spec.gateway.clone(),
             slot,
             client_uid: spec.socket_uid.unwrap_or(self.client_uid),
             settings: spec.daemon.clone(),
             predecessor: predecessor.map(<[u8]>::to_vec),
+            zygote: matches!(part, Part::Zygote),
         }
     }
 

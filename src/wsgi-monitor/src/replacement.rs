@@ -12,7 +12,7 @@ use wsgi_wire::launch::UNLOADABLE_STATUS;
 use wsgi_wire::supervision::{Order, Report, SuccessorWanted};
 
 use crate::chain;
-use crate::group::{Group, when};
+use crate::group::{Group, Launched, when};
 use crate::member::{Process, Standing, State, Wanted};
 use crate::obituary::Obituary;
 use crate::restart::{Backoff, Death, SHORTEST_LIFE};
@@ -71,7 +71,10 @@ impl Group {
     /// Starts the successor that is due, and lets those that have to wait for theirs serve on.
     pub fn start_successor(&mut self, tools: &Tools, now: Instant) {
         if let Some((old, new)) = self.next_replacement(now) {
-            self.try_successor(old, new, tools, now);
+            match self.needs_new_zygote(old) {
+                true => self.start_zygote(Some(old), tools, now),
+                false => self.try_successor(old, new, tools, now),
+            }
         }
         for slot in 0..self.members.len() {
             if !self.has_successor(slot) {
@@ -82,7 +85,7 @@ impl Group {
 
     /// The process whose successor is due, longest first, and the slot for it.
     fn next_replacement(&mut self, now: Instant) -> Option<(usize, usize)> {
-        if self.successor().is_some() {
+        if self.successor().is_some() || self.loads_zygote() {
             return None;
         }
         let spare = |member: &crate::member::Member| matches!(member.state, State::Spare);
@@ -107,7 +110,8 @@ impl Group {
         let by = (!timeout.is_zero()).then(|| now + timeout);
         let standing = Standing::Successor { of: old, by };
         match self.launch(new, Some(&loaded), standing, tools, now) {
-            Ok(pid) => {
+            Ok(Launched::Forking) => {}
+            Ok(Launched::Started(pid)) => {
                 let of = self.pid_in(old);
                 self.log(
                     Level::Info,
@@ -161,7 +165,7 @@ impl Group {
         self.successor_failed(old, &why, now);
     }
 
-    fn successor_failed(&mut self, old: usize, why: &str, now: Instant) {
+    pub(crate) fn successor_failed(&mut self, old: usize, why: &str, now: Instant) {
         let pid = self.pid_in(old);
         let Some(wanted) = self.members[old].wanted() else {
             self.log(Level::Error, why);
@@ -237,7 +241,7 @@ impl Group {
 
     /// When the next successor is due, or a process loses its time.
     pub fn next_replacement_due(&self) -> Option<Instant> {
-        let idle = self.successor().is_none();
+        let idle = self.successor().is_none() && !self.loads_zygote();
         let room = self
             .members
             .iter()
@@ -259,19 +263,20 @@ impl Group {
     }
 
     fn follows(&self, slot: usize) -> Option<usize> {
-        match self.members[slot].process()?.standing {
-            Standing::Successor { of, .. } => Some(of),
+        match self.members[slot].standing()? {
+            Standing::Successor { of, .. } => Some(*of),
             _ => None,
         }
     }
 
     fn has_successor(&self, slot: usize) -> bool {
-        self.successor().and_then(|new| self.follows(new)) == Some(slot)
+        let follows = |new| self.follows(new) == Some(slot);
+        self.successor().is_some_and(follows) || self.loads_zygote_for(slot)
     }
 
     pub(crate) fn stand(&mut self, slot: usize, standing: Standing) {
-        if let Some(process) = self.members[slot].process_mut() {
-            process.standing = standing;
+        if let Some(place) = self.members[slot].standing_mut() {
+            *place = standing;
         }
     }
 

@@ -103,6 +103,10 @@ impl Supervisor {
         watch(launched.control.as_fd(), CONTROL).map_err(failed("hear Apache's children"))?;
         let launcher = Launcher::new(&launched.config).map_err(failed("prepare daemons"))?;
         let now = Instant::now();
+        if launched.config.groups.0.iter().any(|group| group.preload) {
+            // Processes that another than we has forked are ours all the same.
+            process::adopt_orphans().map_err(failed("become the parent of forked processes"))?;
+        }
         let groups = launched.config.groups.0.into_iter();
         let groups = (0u32..).zip(groups.zip(launched.descriptors));
         let groups: Vec<_> = groups
@@ -229,9 +233,20 @@ impl Supervisor {
 
     /// Whoever is in the slot by now is asked: an event may be older than its death.
     fn hear(&mut self, group: u32, slot: u32) {
+        let known: Vec<i32> = self.groups.iter().flat_map(Group::pids).collect();
         let mut groups = self.groups.iter_mut();
         if let Some(group) = groups.find(|other| other.id() == group) {
-            group.hear(slot, &self.tools, Instant::now());
+            group.hear(slot, &known, &self.tools, Instant::now());
+        }
+    }
+
+    /// Takes the greetings of forked processes. Before the end of one is taken that nobody knows: as
+    /// long as it is not, its id is nobody else's.
+    fn hear_hellos(&mut self) {
+        let now = Instant::now();
+        for number in 0..self.groups.len() {
+            let known: Vec<i32> = self.groups.iter().flat_map(Group::pids).collect();
+            self.groups[number].hear_hellos(&known, now);
         }
     }
 
@@ -252,10 +267,13 @@ impl Supervisor {
         let now = Instant::now();
         let killed = end.ended == Ended::Signal(libc::SIGKILL);
         let out_of_memory = killed && self.memory_kills.have_grown();
-        for group in &mut self.groups {
-            if group.take_end(end, out_of_memory, now)? {
-                return Ok(());
+        for _ in 0..2 {
+            for group in &mut self.groups {
+                if group.take_end(end, out_of_memory, now)? {
+                    return Ok(());
+                }
             }
+            self.hear_hellos();
         }
         // Started by whoever was this process before its exec; taken, or it would be told for ever.
         process::wait_for(end.pid).map(drop)

@@ -4,6 +4,7 @@
 mod on_demand;
 mod succession;
 mod support;
+mod zygote;
 
 use std::time::Duration;
 

@@ -28,6 +28,16 @@ pub fn scratch(name: &CStr) -> io::Result<File> {
     sealable(name).map(File::from)
 }
 
+/// Puts another such file in the place of `file`, under the same number: processes that were forked
+/// share the old one, and its offset.
+pub fn renew_scratch(file: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    let new = sealable(name)?;
+    // SAFETY: takes integers. The number belongs to the caller and stays open; what it stood for before
+    // is no more to this process than to any that never had it.
+    check(unsafe { libc::dup3(new.as_raw_fd(), file.as_raw_fd(), libc::O_CLOEXEC) })?;
+    Ok(())
+}
+
 /// An empty file in memory that can be sealed (memfd_create(2)).
 pub(crate) fn sealable(name: &CStr) -> io::Result<OwnedFd> {
     // SAFETY: `name` is a C string that outlives the call.
@@ -55,6 +65,19 @@ pub(crate) fn seals(fd: BorrowedFd<'_>) -> io::Result<libc::c_int> {
 mod tests {
     use super::*;
     use std::io::Read;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_renewed_file_shares_nothing_with_the_old_one() {
+        let mut file = scratch(c"test").unwrap();
+        let mut old = file.try_clone().unwrap();
+        renew_scratch(file.as_fd(), c"test").unwrap();
+        file.write_all(b"new").unwrap();
+        old.rewind().unwrap();
+        let mut text = Vec::new();
+        old.read_to_end(&mut text).unwrap();
+        assert!(text.is_empty());
+    }
 
     #[test]
     fn a_sealed_blob_reads_back_and_cannot_be_written() {

@@ -118,6 +118,39 @@ pub fn ended_child() -> io::Result<Option<ChildEnd>> {
     Ok((pid != 0).then_some(ChildEnd { pid, ended, dumped }))
 }
 
+/// Whether this is a child of ours that was not reaped yet: its id is nobody else's.
+pub fn is_child(pid: i32) -> io::Result<bool> {
+    let id = match libc::id_t::try_from(pid) {
+        Ok(id) if id > 0 => id,
+        _ => return Ok(false),
+    };
+    // SAFETY: siginfo_t is integers and nullable pointers, for all of which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    let found = uninterrupted(|| {
+        // SAFETY: room for one siginfo_t.
+        check(unsafe { libc::waitid(libc::P_PID, id, &raw mut info, flags) })
+    });
+    match found {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// From now on processes whose parents end become children of this one, if it is the nearest of
+/// their ancestors that asked for it (PR_SET_CHILD_SUBREAPER, prctl(2)).
+pub fn adopt_orphans() -> io::Result<()> {
+    // SAFETY: PR_SET_CHILD_SUBREAPER takes an integer and touches no memory of ours.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1 as libc::c_ulong) })?;
+    Ok(())
+}
+
+/// How many threads this process has; 0 if that cannot be seen.
+pub fn thread_count() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
+}
+
 /// Waits for the end of this child, however long it takes.
 pub fn wait_for(pid: i32) -> io::Result<Ended> {
     wait(pid, 0).map(|(_, ended)| ended)
@@ -177,7 +210,7 @@ pub fn exit_now(status: i32) -> ! {
 /// short name is set and the error is [`io::ErrorKind::ResourceBusy`].
 pub fn set_title(title: &[u8]) -> io::Result<()> {
     set_short_name(title)?;
-    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+    if thread_count() != 1 {
         return Err(io::Error::from(io::ErrorKind::ResourceBusy));
     }
     let status = std::fs::read("/proc/self/stat")?;
@@ -231,6 +264,26 @@ pub fn host_name() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_process_that_we_started_and_have_not_reaped_is_our_child() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = child.id() as i32;
+        assert!(is_child(pid).unwrap(), "it runs");
+        drop(child.stdin.take());
+        for stranger in [0, -1, 1, own_pid(), parent_pid()] {
+            assert!(!is_child(stranger).unwrap(), "{stranger}");
+        }
+        assert!(
+            is_child(pid).unwrap(),
+            "it may have ended, and is not reaped"
+        );
+        child.wait().unwrap();
+        assert!(!is_child(pid).unwrap());
+    }
 
     #[test]
     fn a_signal_never_goes_to_everybody() {

@@ -56,16 +56,35 @@ pub fn resident_bytes() -> u64 {
 /// The memory that is the process's own, bytes: of pages that n processes share, an nth counts
 /// ("Pss" of proc(5)). The kernel counts them for each call, so it is not free.
 pub fn proportional_bytes() -> u64 {
-    let text = fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
-    proportional_of(&text)
+    owned_bytes().proportional
 }
 
-fn proportional_of(rollup: &str) -> u64 {
-    let kibibytes = rollup.lines().find_map(|line| {
-        let number = line.strip_prefix("Pss:")?.strip_suffix("kB")?;
-        number.trim().parse::<u64>().ok()
-    });
-    kibibytes.unwrap_or(0) * 1024
+/// What of the memory is the process's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owned {
+    /// Of pages that n processes share an nth counts, bytes.
+    pub proportional: u64,
+    /// Pages that no other process has, bytes.
+    pub private: u64,
+}
+
+/// As [`proportional_bytes`], with what nobody shares.
+pub fn owned_bytes() -> Owned {
+    owned_of(&fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default())
+}
+
+fn owned_of(rollup: &str) -> Owned {
+    let kibibytes = |name: &str| {
+        let mut numbers = rollup.lines().filter_map(|line| {
+            let number = line.strip_prefix(name)?.strip_suffix("kB")?;
+            number.trim().parse::<u64>().ok()
+        });
+        numbers.next().unwrap_or(0)
+    };
+    Owned {
+        proportional: kibibytes("Pss:") * 1024,
+        private: (kibibytes("Private_Clean:") + kibibytes("Private_Dirty:")) * 1024,
+    }
 }
 
 /// The most memory that was ever resident, bytes.
@@ -117,10 +136,15 @@ mod tests {
     }
 
     #[test]
-    fn the_proportional_size_is_found_among_the_others() {
+    fn the_sizes_are_found_among_the_others() {
         let rollup = "55d-7ff ---p 00000000 00:00 0  [rollup]\n\
-                      Rss:  9000 kB\nPss:       1234 kB\nPss_Dirty:  77 kB\n";
-        assert_eq!(proportional_of(rollup), 1234 * 1024);
-        assert_eq!(proportional_of("Rss: 3 kB\n"), 0);
+                      Rss:  9000 kB\nPss:       1234 kB\nPss_Dirty:  77 kB\n\
+                      Private_Clean:   1 kB\nPrivate_Dirty:   20 kB\n";
+        let expected = Owned {
+            proportional: 1234 * 1024,
+            private: 21 * 1024,
+        };
+        assert_eq!(owned_of(rollup), expected);
+        assert_eq!(owned_of("Rss: 3 kB\n").proportional, 0);
     }
 }

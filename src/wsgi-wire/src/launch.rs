@@ -256,6 +256,8 @@ record! {
         client_uid: u32,
         /// What its group's options say.
         settings: DaemonSettings,
+        /// It serves no requests: it is the zygote from which the group's processes are forked.
+        zygote: bool,
         /// What a predecessor that still runs has loaded ([`crate::supervision::LoadedScripts`]): a
         /// process that cannot load it ends with [`UNLOADABLE_STATUS`].
         predecessor: Option<Vec<u8>>,
@@ -325,6 +327,8 @@ record! {
         process: ProcessSettings,
         /// What its daemons are told.
         daemon: DaemonSettings,
+        /// They are forked from a zygote that has loaded the application.
+        preload: bool,
         /// The option `socket-user`: the uid that owns the socket, if it is not Apache's.
         socket_uid: Option<u32>,
         /// The fewest processes, if their number has bounds; zero: always `gateway.processes`.
@@ -498,6 +502,7 @@ mod tests {
                     ..DaemonSettings::default()
                 },
                 socket_uid: Some(1000),
+                preload: true,
                 socket: b"/run/wsgi.sock".to_vec(),
                 listener_fd: 6,
                 hints_fd: 7,

@@ -4,6 +4,11 @@
 //! and the daemon is anybody's code, so a report asks and decides nothing: the worst that it can
 //! bring about is that its own process is replaced, at a pace that the monitor sets.
 //!
+//! With `preload=fork` a group has a zygote besides: a process that loads the application and
+//! forks those that serve. It gets [`Order::Fork`] with two descriptors, in this order: the new
+//! process's configuration, and its end of a channel of its own, on which the new process says
+//! [`Report::Hello`] before anything else. Who says so is what the kernel tells of the sender.
+//!
 //! `version:u8  tag:u8  payload`; the packet's length is the message's.
 
 use crate::codec::{Reader, WireError, Writer};
@@ -19,10 +24,20 @@ pub const MAX_LOADED: usize = MAX_PACKET - 256;
 /// The longest cause, bytes; what is over is cut.
 pub const MAX_CAUSE: usize = 64;
 
+/// The longest reason why a zygote cannot fork, bytes; what is over is cut.
+pub const MAX_REASON: usize = 512;
+
+/// The cause of a successor that is wanted because code has changed: only one that loads its code
+/// later will do.
+pub const SCRIPT_RELOAD: &str = "script_reload";
+
 const READY: u8 = 1;
 const SUCCESSOR_WANTED: u8 = 2;
+const HELLO: u8 = 3;
+const CANNOT_FORK: u8 = 4;
 const RETIRE: u8 = 1;
 const RESUME: u8 = 2;
+const FORK: u8 = 3;
 
 record! {
     /// A script that a process has loaded.
@@ -61,10 +76,14 @@ impl LoadedScripts {
 /// What a daemon tells its monitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
-    /// Its scripts are loaded and it takes requests.
+    /// Its scripts are loaded and it takes requests, or it is a zygote and can be forked.
     Ready,
     /// It wants to be replaced and goes on until its successor is ready.
     SuccessorWanted(SuccessorWanted),
+    /// It was forked as the monitor has ordered.
+    Hello,
+    /// It is a zygote and ends, as nothing can be forked from it; why, for the log.
+    CannotFork(Vec<u8>),
 }
 
 /// See [`Report::SuccessorWanted`].
@@ -90,6 +109,12 @@ impl Report {
                 out.put_bytes(&wanted.loaded);
                 out
             }
+            Report::Hello => vec![VERSION, HELLO],
+            Report::CannotFork(reason) => {
+                let mut out = vec![VERSION, CANNOT_FORK];
+                out.put_bytes(&reason[..reason.len().min(MAX_REASON)]);
+                out
+            }
         }
     }
 
@@ -103,6 +128,8 @@ impl Report {
                 cause: bounded(tag, reader.bytes("cause")?, MAX_CAUSE)?,
                 loaded: bounded(tag, reader.bytes("loaded")?, MAX_LOADED)?,
             }),
+            HELLO => Report::Hello,
+            CANNOT_FORK => Report::CannotFork(bounded(tag, reader.bytes("reason")?, MAX_REASON)?),
             other => return Err(WireError::Tag(other)),
         };
         reader.finish()?;
@@ -117,6 +144,8 @@ pub enum Order {
     Retire,
     /// There is no successor yet: go on as before, and take requests again if paused.
     Resume,
+    /// Fork a process; its configuration and its channel come with the order.
+    Fork,
 }
 
 impl Order {
@@ -125,6 +154,7 @@ impl Order {
         match self {
             Order::Retire => [VERSION, RETIRE],
             Order::Resume => [VERSION, RESUME],
+            Order::Fork => [VERSION, FORK],
         }
     }
 
@@ -134,6 +164,7 @@ impl Order {
         let order = match tag {
             RETIRE => Order::Retire,
             RESUME => Order::Resume,
+            FORK => Order::Fork,
             other => return Err(WireError::Tag(other)),
         };
         reader.finish()?;
@@ -178,10 +209,11 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_what_is_understood() {
-        for report in [Report::Ready, wanted()] {
+        let cannot = Report::CannotFork(b"threads".to_vec());
+        for report in [Report::Ready, wanted(), Report::Hello, cannot] {
             assert_eq!(Report::from_bytes(&report.to_bytes()), Ok(report));
         }
-        for order in [Order::Retire, Order::Resume] {
+        for order in [Order::Retire, Order::Resume, Order::Fork] {
             assert_eq!(Order::from_bytes(&order.to_bytes()), Ok(order));
         }
     }
@@ -210,6 +242,11 @@ mod tests {
         };
         let sent = Report::SuccessorWanted(long).to_bytes();
         assert!(Report::from_bytes(&sent).is_ok());
+        let reason = Report::CannotFork(vec![b'x'; MAX_REASON + 1]).to_bytes();
+        assert_eq!(
+            Report::from_bytes(&reason),
+            Ok(Report::CannotFork(vec![b'x'; MAX_REASON]))
+        );
         let large = SuccessorWanted {
             loaded: vec![0; MAX_LOADED + 1],
             ..SuccessorWanted::default()

@@ -36,6 +36,8 @@ pub(super) enum Take {
     Directory(fn(&mut DaemonOptions, Vec<u8>)),
     /// On or Off.
     Flag(fn(&mut DaemonOptions, bool)),
+    /// This word, or Off.
+    Word(&'static str, fn(&mut DaemonOptions, bool)),
     /// Anything: mod_wsgi had the option once. How a log calls it, and what is done instead.
     Retired(&'static str, &'static str),
     /// `NAME=VALUE`, a variable of the environment; may be repeated.
@@ -206,6 +208,8 @@ pub const OPTIONS: &[OptionRow] = &[
         Take::Limit(0, u32::MAX, |o, v| o.maximum_processes = v)),
     row("minimum-uid", "a number from 1", "1000", "Lowest id of an account or group that a key names",
         Take::Limit(1, u32::MAX, |o, v| o.minimum_uid = v)),
+    row("preload", "fork or Off", "Off", "Whether the processes are forked from one that has loaded the application",
+        Take::Word("fork", |o, v| o.preload = v)),
     row("server-metrics", "On or Off", "Off", "Whether applications may ask for the server's scoreboard",
         Take::Flag(|o, v| o.server_metrics = v)),
 ];

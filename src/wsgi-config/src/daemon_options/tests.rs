@@ -55,11 +55,12 @@ fn every_option_reaches_its_field() {
            request-timeout=9 interrupt-timeout=10
            supplementary-groups=audio,#7 stack-size=1M cpu-time-limit=8 cpu-priority=-5
            memory-limit=1G virtual-memory-limit=2G env=A=b=c env='B=d e' env-file=/srv/a
-           env-file=/srv/b socket-user=#5 script-group=#6 chroot=/srv/jail"#,
+           env-file=/srv/b socket-user=#5 script-group=#6 chroot=/srv/jail preload=fork"#,
     );
     assert_eq!(group.socket_user.as_deref(), Some(&b"#5"[..]));
     assert_eq!(group.script_group.as_deref(), Some(&b"#6"[..]));
     assert_eq!(group.chroot.as_deref(), Some(&b"/srv/jail"[..]));
+    assert!(group.preload && !options("app preload=fork preload=Off").preload);
     let user = options("app script-user=www").script_user;
     assert_eq!(user.as_deref(), Some(&b"www"[..]));
     let names = group.supplementary_groups.clone().expect("stated");
@@ -154,6 +155,8 @@ fn a_value_that_does_not_fit_is_named_with_its_option() {
         "app env==x",
         "app env-file=a",
         "app chroot=a",
+        "app preload=On",
+        "app preload=Fork",
         "app shutdown-timeout=99999999999",
     ] {
         assert!(refused(args).contains("invalid value"), "{args}");
@@ -219,8 +222,8 @@ fn the_table_names_each_option_once() {
     let retired = |row: &&OptionRow| matches!(row.take, Take::Retired(..));
     assert_eq!(OPTIONS.iter().filter(retired).count(), 2);
     let of_templates = OPTIONS.iter().filter(|row| row.is_of_templates()).count();
-    // mod_wsgi's, its retired ones, and ours: recycle-memory, interpreters, env, env-file.
-    assert_eq!(names.len() - of_templates, 44 + 2 + 4);
+    // mod_wsgi's, its retired ones, and ours: recycle-memory, interpreters, env, env-file, preload.
+    assert_eq!(names.len() - of_templates, 44 + 2 + 5);
     for row in OPTIONS {
         assert!(!row.doc.is_empty(), "{}", row.name);
     }
@@ -228,6 +231,13 @@ fn the_table_names_each_option_once() {
 
 fn template(args: &str) -> Result<DaemonOptions, String> {
     parse_template(args.as_bytes()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn processes_are_forked_only_where_there_is_something_to_load_and_threads_to_serve() {
+    assert!(template("user preload=fork").is_err_and(|error| error.contains("made on demand")));
+    assert!(refused("app preload=fork threads=0").contains("exclude each other"));
+    assert!(template("user preload=Off").is_ok());
 }
 
 #[test]

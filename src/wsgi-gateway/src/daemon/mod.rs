@@ -8,6 +8,7 @@
 //!   waits by [`watch`] and [`timers`] for what ends the process by [`ending`]. [`overdue`] is about
 //!   requests that run too long and [`deadlock`] about a GIL that nobody gets, for both of which
 //!   [`deputy`] takes the GIL.
+//! * [`zygote`] is what becomes of it instead, when the group's daemons are to be forked from it.
 //! * [`succession`] is how another process follows this one without a gap.
 //! * [`threads`] and [`worker`] are the request threads, as many as [`elastic`] says; [`service`] is
 //!   what they share, and [`permits`] says who may run; [`activity`] is when they last did.
@@ -33,6 +34,7 @@ mod threads;
 mod timers;
 mod watch;
 mod worker;
+mod zygote;
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -76,10 +78,23 @@ fn watches_requests(settings: &DaemonSettings) -> bool {
 }
 
 fn serve() -> Result<Infallible, DaemonStartError> {
-    let inherited = Inherited::take()?;
+    let mut inherited = Inherited::take()?;
     let log = log::open(inherited.config.gateway.log_level);
     start::show_title(&inherited.config);
     start::set_locale(&inherited.config);
+    if watches_requests(&inherited.config.settings) {
+        stacks::open().map_err(DaemonStartError::Stacks)?;
+    }
+    let host = Host::adopt(inherited.config.gateway.clone(), Arc::clone(&log))
+        .map_err(DaemonStartError::Python)?;
+    // SAFETY: this thread holds the GIL (see `run`); its thread state is not used again but through
+    // the host, which has adopted it.
+    unsafe { ffi::PyEval_SaveThread() };
+    if inherited.config.zygote {
+        inherited = zygote::run(inherited, &host)?;
+        stacks::part().map_err(DaemonStartError::Stacks)?;
+    }
+    host.begin();
     let row = inherited.row()?;
     let predecessor = inherited.predecessor()?;
     let Inherited {
@@ -88,14 +103,6 @@ fn serve() -> Result<Infallible, DaemonStartError> {
         monitor,
         ..
     } = inherited;
-    if watches_requests(&config.settings) {
-        stacks::open().map_err(DaemonStartError::Stacks)?;
-    }
-    let host =
-        Host::adopt(config.gateway.clone(), Arc::clone(&log)).map_err(DaemonStartError::Python)?;
-    // SAFETY: this thread holds the GIL (see `run`); its thread state is not used again but through
-    // the host, which has adopted it.
-    unsafe { ffi::PyEval_SaveThread() };
     if config.gateway.threads == 0 {
         return program::run(&host, &config, monitor);
     }

@@ -90,15 +90,29 @@ pub(super) struct Inherited {
 impl Inherited {
     /// Takes everything over. To be called once.
     pub(super) fn take() -> Result<Inherited, DaemonStartError> {
-        let mut bytes = Vec::new();
-        File::from(take_over(daemon_fd::CONFIG)?)
-            .read_to_end(&mut bytes)
-            .map_err(DaemonStartError::Read)?;
         Ok(Inherited {
-            config: DaemonConfig::from_bytes(&bytes).map_err(DaemonStartError::Config)?,
+            config: read_config(take_over(daemon_fd::CONFIG)?)?,
             listener: take_over(daemon_fd::LISTENER)?,
             hints: take_over(daemon_fd::HINTS)?,
             monitor: take_over(daemon_fd::MONITOR)?,
+        })
+    }
+
+    /// What a process has that is about to be forked from this one.
+    pub(super) fn forked(
+        &self,
+        config: OwnedFd,
+        monitor: OwnedFd,
+    ) -> Result<Inherited, DaemonStartError> {
+        let kept = |fd: &OwnedFd, number| {
+            fd.try_clone()
+                .map_err(|source| DaemonStartError::Descriptor { number, source })
+        };
+        Ok(Inherited {
+            config: read_config(config)?,
+            listener: kept(&self.listener, daemon_fd::LISTENER)?,
+            hints: kept(&self.hints, daemon_fd::HINTS)?,
+            monitor,
         })
     }
 
@@ -114,6 +128,14 @@ impl Inherited {
         let page = HintPage::map(self.hints.as_fd()).map_err(DaemonStartError::Hints)?;
         Row::new(page, self.config.slot).ok_or(DaemonStartError::Row(self.config.slot))
     }
+}
+
+fn read_config(config: OwnedFd) -> Result<DaemonConfig, DaemonStartError> {
+    let mut bytes = Vec::new();
+    File::from(config)
+        .read_to_end(&mut bytes)
+        .map_err(DaemonStartError::Read)?;
+    DaemonConfig::from_bytes(&bytes).map_err(DaemonStartError::Config)
 }
 
 /// An inherited descriptor under a new number: one that programs of the application do not inherit.

@@ -8,8 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use wsgi_unix::log::{self, Level};
 use wsgi_unix::packet::{self, Received};
+use wsgi_unix::usage;
 use wsgi_wire::launch::UNLOADABLE_STATUS;
-use wsgi_wire::supervision::{Order, Report, SuccessorWanted};
+use wsgi_wire::supervision::{Order, Report, SCRIPT_RELOAD, SuccessorWanted};
 
 use super::control::Control;
 use super::service::Loading;
@@ -90,13 +91,34 @@ impl Control {
         }
         match loading {
             // A monitor that does not hear it is gone, which is noticed elsewhere.
-            Loading::Ready => drop(self.watch.monitor.report(&Report::Ready)),
+            Loading::Ready => {
+                drop(self.watch.monitor.report(&Report::Ready));
+                self.tell_memory();
+            }
             Loading::Failed => self.stop(
                 UNLOADABLE_STATUS,
                 "shutdown_signal",
                 "what the predecessor has loaded cannot be loaded: stopping",
             ),
         }
+    }
+
+    /// Tells what the process takes when it begins, which is what another one of its kind would cost.
+    fn tell_memory(&self) {
+        if !log::enabled(Level::Info) {
+            return;
+        }
+        let megabytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let owned = usage::owned_bytes();
+        let (proportional, private) = (megabytes(owned.proportional), megabytes(owned.private));
+        log::line(
+            Level::Info,
+            format_args!(
+                "process group {}: {proportional:.1} MB of memory (PSS), {private:.1} MB of it shared \
+                 with no other process",
+                self.group()
+            ),
+        );
     }
 
     /// Does what the monitor says, or what its end means.
@@ -113,7 +135,8 @@ impl Control {
                     );
                 }
                 Order::Resume if self.ending.is_none() => self.resume(),
-                Order::Retire | Order::Resume => {}
+                // Only zygotes are told to fork, and they do not come here.
+                Order::Retire | Order::Resume | Order::Fork => {}
             }
         }
         if self.watch.monitor.is_lost() && self.ending.is_none() {
@@ -144,9 +167,9 @@ impl Control {
         if self.service.take_replacement() {
             self.service.pause();
             self.succession.paused = true;
-            self.ask_for_successor("script_reload", reason);
+            self.ask_for_successor(SCRIPT_RELOAD, reason);
         } else if self.service.take_noticed_change() {
-            self.ask_for_successor("script_reload", reason);
+            self.ask_for_successor(SCRIPT_RELOAD, reason);
         }
     }
 

@@ -3,12 +3,10 @@
 //! Read by the main thread, which sleeps until the first of them is due. A timer that is not
 //! configured, or whose time does not run, is never due and costs nothing.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, Instant};
 
 use wsgi_unix::log::{self, Level};
-use wsgi_unix::usage;
+use wsgi_unix::{random, usage};
 use wsgi_wire::launch::{DaemonSettings, Drawn};
 
 use super::control::Control;
@@ -113,9 +111,7 @@ fn draw(drawn: &Drawn) -> u64 {
     if drawn.least == 0 {
         return 0;
     }
-    // The keys of the standard library's maps are random, which is more than enough here.
-    let random = RandomState::new().build_hasher().finish();
-    u64::from(drawn.least) + random % (u64::from(drawn.jitter) + 1)
+    u64::from(drawn.least) + random::number() % (u64::from(drawn.jitter) + 1)
 }
 
 impl Control {

@@ -84,7 +84,7 @@ fn of_process<'p>(python: Python<'p>, arguments: Arguments<'p>) -> Result<Owned<
     };
     let (totals, fields) = python.detached(|| {
         let totals = sample::totals();
-        let fields = fields::of_process(process.begun, &totals);
+        let fields = fields::of_process(process.begun(), &totals);
         (totals, fields)
     });
     let metrics = dict(python, fields)?;

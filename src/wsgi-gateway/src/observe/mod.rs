@@ -20,7 +20,7 @@ mod slow;
 pub mod telemetry;
 mod worker;
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -69,10 +69,17 @@ pub fn watch(what: u8) {
 
 /// What is known of the process from its start.
 pub struct Process {
-    /// When it began to serve, microseconds since 1970.
-    pub begun: u64,
+    /// See [`Process::begun`].
+    begun: AtomicU64,
     /// Its configuration.
     pub config: Arc<GatewayConfig>,
+}
+
+impl Process {
+    /// When it began to serve, microseconds since 1970.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
 }
 
 static PROCESS: OnceLock<Process> = OnceLock::new();
@@ -80,9 +87,20 @@ static PROCESS: OnceLock<Process> = OnceLock::new();
 /// Notes the process's start. Only the first call counts.
 pub fn begin_process(config: &Arc<GatewayConfig>) {
     let _ = PROCESS.set(Process {
-        begun: now(),
+        begun: AtomicU64::new(now()),
         config: Arc::clone(config),
     });
+}
+
+/// Notes that the process serves from now on. What was recorded before belongs to the process that
+/// this one was forked from.
+pub fn restart_clock() {
+    if let Some(process) = PROCESS.get() {
+        process.begun.store(now(), Ordering::Relaxed);
+    }
+    if watched() & METRICS != 0 {
+        sample::begin();
+    }
 }
 
 /// Whether this is one of Apache's own processes.

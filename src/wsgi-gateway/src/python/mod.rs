@@ -10,6 +10,7 @@ mod attach;
 mod callback;
 mod description;
 mod error;
+mod fork;
 mod initialize;
 mod interrupt;
 mod new_interpreter;
@@ -25,6 +26,7 @@ pub use attach::{
 pub use callback::{Arguments, NO_ARGUMENTS, Receiver, fence_function, fence_method, fence_next};
 pub use description::{Description, description};
 pub use error::{Error, Exception, Raised, restore};
+pub use fork::{Side, fork};
 pub use initialize::{InitializeError, initialize};
 pub use interrupt::{raise_named, send_exception, thread_ident};
 pub use new_interpreter::{OWN_GIL_SINCE, version};

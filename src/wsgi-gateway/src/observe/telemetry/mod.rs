@@ -89,7 +89,7 @@ pub fn stopped(reason: &str) {
     let totals = sample::totals();
     let mut record = reporter.record(Kind::Stopped);
     reporter.add_end(&mut record, reason);
-    record.number(131, seconds(now().saturating_sub(process.begun)));
+    record.number(131, seconds(now().saturating_sub(process.begun())));
     record.count(132, totals.requests);
     record.count(134, totals.active);
     record.count(135, u64::from(totals.active == 0));

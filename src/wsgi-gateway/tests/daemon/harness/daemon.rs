@@ -87,6 +87,7 @@ impl Setup {
             slot: 0,
             client_uid: accounts::own_uid(),
             predecessor: None,
+            zygote: false,
             settings: DaemonSettings {
                 shutdown_timeout: Duration::from_secs(5),
                 graceful_timeout: Duration::from_secs(5),

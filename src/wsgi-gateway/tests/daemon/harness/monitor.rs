@@ -56,7 +56,7 @@ impl Monitor {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = state.reports.iter().filter_map(|report| match report {
             Report::SuccessorWanted(wanted) => Some(wanted.clone()),
-            Report::Ready => None,
+            Report::Ready | Report::Hello | Report::CannotFork(_) => None,
         });
         wanted.collect()
     }
