@@ -588,6 +588,6 @@ fn an_ordinary_user_has_groups_of_his_own_account_only() {
     let server = by_host("threads=2").as_user("games").start();
     assert_eq!(facts(&server, "me")["uid"], account("games")[0]);
     let (right, said) = by_host("user=%{key}").as_user("games").configtest();
-    let sentence = "WSGIDaemonTemplate t: user=%{key} is somebody else";
+    let sentence = "WSGIDaemonTemplate t: user=%{key} takes root";
     assert!(!right && said.contains(sentence), "{said}");
 }
