@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use wsgi_tests::load::Load;
-use wsgi_tests::{Mode, Server, process, wait};
+use wsgi_tests::{Mode, Request, Server, process, wait};
 
 use crate::support::serving;
 
@@ -48,4 +48,27 @@ fn sigusr1_evicts_a_process_with_a_reason_of_its_own() {
     process::send(before.parse().expect("a pid"), libc::SIGUSR1);
     wait::until_true("another process", || server.text("/") != before);
     wait::until_true("the reason", || is_told(&server, "eviction_signal"));
+}
+
+#[test]
+fn sigusr1_leaves_nobody_without_an_answer_while_a_request_runs() {
+    let server = Server::builder(Mode::Daemon)
+        .daemon("threads=2")
+        .directive("WSGIApplicationGroup %{GLOBAL}")
+        .app("/process", "process")
+        .app("/", "waits")
+        .start();
+    let mut running = server.connect();
+    running.write(&Request::get("/").head()).expect("sent");
+    wait::until_true("the request runs", || server.state("waiting").exists());
+    let daemon = server.daemons().into_iter().next().expect("a daemon");
+    daemon.signal(libc::SIGUSR1);
+    // Another process answers although the first one does not end yet.
+    wait::until_true("the successor answers", || {
+        let own = format!("pid\t{}", daemon.pid);
+        server.text("/process").lines().all(|line| line != own)
+    });
+    fs::write(server.state("gate"), "").expect("the directory is ours");
+    let response = running.response(false).expect("an answer");
+    assert_eq!(response.text(), daemon.pid.to_string());
 }

@@ -146,9 +146,8 @@ impl Group {
         if settings.shutdown_timeout.is_zero() {
             return None;
         }
-        let patience = settings
-            .graceful_timeout
-            .saturating_add(settings.shutdown_timeout);
+        let finishing = settings.graceful_timeout.max(settings.eviction_timeout);
+        let patience = finishing.saturating_add(settings.shutdown_timeout);
         now.checked_add(patience.saturating_add(RETIREMENT_MARGIN))
     }
 

@@ -23,6 +23,9 @@ use super::timers::Limits;
 use super::watch::Watch;
 use crate::python;
 
+/// The `shutdown_reason` after SIGUSR1 where `eviction-timeout` is set.
+pub(super) const EVICTION: &str = "eviction_signal";
+
 /// The main thread's state.
 pub(super) struct Control {
     pub(super) service: Arc<Service>,
@@ -110,14 +113,14 @@ impl Control {
         }
     }
 
-    /// With `eviction-timeout` that is the time of the running requests.
+    /// Requests go on being taken until a successor takes them. With `eviction-timeout` the signal has
+    /// a name of its own, and that is the time of the running requests then.
     fn evict(&mut self, signal: &str) {
-        let time = self.config.settings.eviction_timeout;
-        let reason = format!("{signal}: finishing the running requests");
-        match time.is_zero() {
-            true => self.replace("graceful_signal", &reason),
-            false => self.replace_within(time, "eviction_signal", &reason),
-        }
+        let cause = match self.config.settings.eviction_timeout.is_zero() {
+            true => "graceful_signal",
+            false => EVICTION,
+        };
+        self.recycle(cause, &format!("{signal}: to be replaced"));
     }
 
     /// Applications hear of this signal on a thread of their own: this one never waits for Python.

@@ -12,7 +12,7 @@ use wsgi_unix::usage;
 use wsgi_wire::launch::UNLOADABLE_STATUS;
 use wsgi_wire::supervision::{Order, Report, SCRIPT_RELOAD, SuccessorWanted};
 
-use super::control::Control;
+use super::control::{Control, EVICTION};
 use super::service::Loading;
 
 /// Room for an order, bytes; a longer packet is none.
@@ -129,10 +129,12 @@ impl Control {
             match order {
                 Order::Retire if self.ending.is_none() => {
                     let cause = self.succession.wanted.unwrap_or("shutdown_signal");
-                    self.replace(
-                        cause,
-                        "the successor is ready: finishing the running requests",
-                    );
+                    let time = match cause {
+                        EVICTION => self.config.settings.eviction_timeout,
+                        _ => self.config.settings.graceful_timeout,
+                    };
+                    let reason = "the successor is ready: finishing the running requests";
+                    self.replace_within(time, cause, reason);
                 }
                 Order::Resume if self.ending.is_none() => self.resume(),
                 // Only zygotes are told to fork, and they do not come here.
