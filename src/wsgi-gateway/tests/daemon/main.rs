@@ -16,6 +16,7 @@ mod reasons;
 mod response;
 mod stuck;
 mod succession;
+mod zygote;
 
 /// A script that calls the function named by the path, e.g. `/hello`.
 fn script(functions: &str) -> String {

@@ -51,6 +51,15 @@ impl Monitor {
         state.reports.contains(&Report::Ready)
     }
 
+    /// Why the daemon cannot be forked, if it has said so.
+    pub fn cannot_fork(&self) -> Option<String> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.reports.iter().find_map(|report| match report {
+            Report::CannotFork(why) => Some(String::from_utf8_lossy(why).into_owned()),
+            _ => None,
+        })
+    }
+
     /// What the daemon has asked for so far.
     pub fn wanted(&self) -> Vec<SuccessorWanted> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
