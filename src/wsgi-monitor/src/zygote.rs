@@ -523,7 +523,10 @@ impl Group {
         // Only a child that nobody of ours has taken yet can be signalled and waited for.
         let stranger = known.contains(&pid) || self.pids().any(|other| other == pid);
         match process::is_child(pid) {
-            Ok(true) if !stranger => self.was_forked(slot, pid, now),
+            // What is left of it when it ends is found by the session it leads.
+            Ok(true) if !stranger && process::leads_session(pid) => {
+                self.was_forked(slot, pid, now);
+            }
             Ok(_) => self.fork_failed(slot, &format!("process {pid} is no new child"), now),
             Err(error) => self.fork_failed(slot, &error.to_string(), now),
         }

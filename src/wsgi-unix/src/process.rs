@@ -138,6 +138,12 @@ pub fn is_child(pid: i32) -> io::Result<bool> {
     }
 }
 
+/// Whether this process leads a session, so that it leads its process group until it is reaped.
+pub fn leads_session(pid: i32) -> bool {
+    // SAFETY: takes an integer and touches no memory of ours; 0 would be this process.
+    pid > 0 && unsafe { libc::getsid(pid) } == pid
+}
+
 /// From now on processes whose parents end become children of this one, if it is the nearest of
 /// their ancestors that asked for it (PR_SET_CHILD_SUBREAPER, prctl(2)).
 pub fn adopt_orphans() -> io::Result<()> {

@@ -102,7 +102,13 @@ fn a_process_that_is_no_new_child_is_not_taken_for_one_and_lives_on() {
     // A child of its own, which never becomes the monitor's.
     let child = "def on_fork(channel):\n    if os.fork() == 0:\n        channel.send(HELLO)\n        \
                  say(\"child\", os.getpid())\n        signal.pause()";
-    for hostile in [itself, child] {
+    // The monitor's, but nobody's leader: its group could not be found at its end.
+    let follower = "def on_fork(channel):\n    pid = os.fork()\n    if pid == 0:\n        \
+                    if os.fork(): os._exit(0)\n        \
+                    while os.getppid() != MONITOR: pass\n        \
+                    channel.send(HELLO)\n        os._exit(3)\n    os.waitpid(pid, 0)\n\
+                    MONITOR = os.getppid()";
+    for hostile in [itself, child, follower] {
         let mut monitor = preloading(1, hostile);
         let zygote = next(&mut monitor, "zygote")[0];
         let line = monitor.line_with("could not be forked");
