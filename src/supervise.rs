@@ -26,8 +26,10 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use wsgi_unix::random;
 use wsgi_unix::{accounts, hints, socket};
 use wsgi_wire::launch::{DEFAULT_PYTHON, GatewayConfig, GroupSpec, List, MonitorConfig, hint_rows};
+use wsgi_wire::secret::Secret;
 
 use crate::config::Configuration;
 use crate::daemon::{Group, GroupParts};
@@ -191,7 +193,8 @@ impl Made {
                 source,
             })?;
         let (name, socket) = (options.name.clone(), self.socket.clone());
-        let parts = group_parts(&self.planned, name, socket, hints);
+        let secret = self.planned.spec.secret;
+        let parts = group_parts(&self.planned, name, socket, secret, hints);
         Group::new(parts).map_err(|source| StartError::System {
             what: "the count of waiting requests",
             group: self.planned.display_name(),
@@ -205,6 +208,7 @@ fn group_parts(
     planned: &plan::PlannedGroup,
     name: Vec<u8>,
     socket: PathBuf,
+    secret: Secret,
     hints: OwnedFd,
 ) -> GroupParts {
     let options = &planned.options;
@@ -212,6 +216,7 @@ fn group_parts(
         name,
         servers: planned.servers.clone(),
         socket,
+        secret,
         processes: planned.spec.gateway.processes,
         threads: options.threads,
         server_metrics: options.server_metrics,
@@ -251,6 +256,12 @@ fn make_groups(groups: Vec<plan::PlannedGroup>, prefix: &OsStr) -> Result<Vec<Ma
         let path = PathBuf::from(name);
         let (listener, hints) = make_descriptors(&planned, &path)?;
         planned.spec.socket = path_bytes(path.clone());
+        let secret = random::secret().map_err(|source| StartError::System {
+            what: "the secret",
+            group: planned.display_name(),
+            source,
+        })?;
+        planned.spec.secret = Secret::new(secret);
         let first = monitor::first_group_descriptor(index);
         planned.spec.listener_fd = first;
         planned.spec.hints_fd = first + 1;

@@ -25,6 +25,7 @@ use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use wsgi_unix::hints::HintPage;
 use wsgi_wire::head::{Attempts, EncodedHead};
+use wsgi_wire::secret::Secret;
 
 use crate::body::{Declared, RequestBody};
 use crate::httpd::log::{self, Level};
@@ -44,6 +45,7 @@ pub struct Group {
     name: Vec<u8>,
     servers: Vec<Server<'static>>,
     socket: PathBuf,
+    secret: Secret,
     processes: u32,
     threads: u32,
     server_metrics: bool,
@@ -90,6 +92,8 @@ pub struct GroupParts {
     pub servers: Vec<Server<'static>>,
     /// Its socket.
     pub socket: PathBuf,
+    /// What its daemons know requests by.
+    pub secret: Secret,
     /// Its processes.
     pub processes: u32,
     /// Threads of each process.
@@ -123,6 +127,7 @@ impl Group {
             name: parts.name,
             servers: parts.servers,
             socket: parts.socket,
+            secret: parts.secret,
             processes: parts.processes,
             threads: parts.threads,
             server_metrics: parts.server_metrics,
@@ -183,6 +188,7 @@ impl Group {
         head: &mut EncodedHead,
         body: &mut RequestBody<'_>,
     ) -> Result<(Status, Vec<u8>), DaemonError> {
+        head.set_secret(&self.secret);
         if self.threads == 0 {
             let group = self.display_name();
             return Err(DaemonError::NoThreads { group });

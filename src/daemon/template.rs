@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use wsgi_unix::socket::{self, Wait};
 use wsgi_wire::control::{Answer, Ask, MAX_PACKET, Refusal};
+use wsgi_wire::secret::Secret;
 
 use super::{DaemonError, Group, GroupParts};
 use crate::httpd::server::Server;
@@ -32,7 +33,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// Makes a group of the template: from its name, its socket and its hint page.
-pub type Make = Box<dyn Fn(Vec<u8>, PathBuf, OwnedFd) -> GroupParts>;
+pub type Make = Box<dyn Fn(Vec<u8>, PathBuf, Secret, OwnedFd) -> GroupParts>;
 
 /// What the parent knows of a template.
 pub struct TemplateParts {
@@ -207,9 +208,14 @@ impl Template {
         let (bytes, page) = answer;
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         match (Answer::from_bytes(&bytes).map_err(invalid)?, page) {
-            (Answer::Made { socket }, Some(page)) => {
+            (Answer::Made { socket, secret }, Some(page)) => {
                 let socket = PathBuf::from(OsString::from_vec(socket));
-                Ok(Ok((self.parts.make)(self.full_name(key), socket, page)))
+                Ok(Ok((self.parts.make)(
+                    self.full_name(key),
+                    socket,
+                    secret,
+                    page,
+                )))
             }
             (Answer::Made { .. }, None) => Err(io::Error::new(
                 io::ErrorKind::InvalidData,

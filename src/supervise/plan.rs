@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use wsgi_config::daemon_options::{DaemonOptions, Drawn};
 use wsgi_wire::launch::{self, GatewayConfig, GroupSpec, ImportScript, List, TemplateSpec};
+use wsgi_wire::secret::Secret;
 
 use super::probe;
 use super::{GATEWAY, installation, interpreters, settings, templates};
@@ -178,6 +179,8 @@ pub(super) fn planned(
         daemon: settings::of_daemon(options),
         preload: options.preload,
         socket_uid: accounts::socket_uid(options)?,
+        // Drawn when the group is made.
+        secret: Secret::default(),
         socket: Vec::new(),
         listener_fd: 0,
         hints_fd: 0,

@@ -204,8 +204,8 @@ pub fn for_children(templates: Vec<PlannedTemplate>, control: &Arc<OwnedFd>) -> 
             servers: group.servers.clone(),
             maximum_groups: spec.maximum_groups,
             patience: plan::or_a_day(group.options.connect_timeout).min(LONGEST_ANSWER),
-            make: Box::new(move |name, socket, page| {
-                super::group_parts(&group, name, socket, page)
+            make: Box::new(move |name, socket, secret, page| {
+                super::group_parts(&group, name, socket, secret, page)
             }),
             control: Arc::clone(control),
         })

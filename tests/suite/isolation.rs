@@ -112,6 +112,48 @@ for name in os.listdir('{run}'):
 }
 
 #[test]
+fn a_daemon_of_apaches_own_user_cannot_ask_another_group() {
+    if needs_root() || only_ours("its frames have another form") {
+        return;
+    }
+    let mut server = Server::builder(Mode::Daemon)
+        .directive(
+            "WSGIDaemonProcess other user=games group=games threads=1\n\
+             WSGIScriptAlias /other @APPS@/hello/app.wsgi process-group=other",
+        )
+        .app("/", "executes")
+        .start();
+    server.expect_log("without the group's secret");
+    assert_eq!(server.text("/other"), "Hello World!");
+    let run = server.root().join("run").display().to_string();
+    let script = server.app("executes/app.wsgi").display().to_string();
+    // A request head that is right in all but the secret, to every group but the asker's own.
+    let code = format!(
+        "\
+import os, socket, struct
+short = lambda text: struct.pack('<H', len(text)) + text
+head = struct.pack('<HBQQQHH', 0, 0, 0, 1, 0, 1, 0) + bytes(16)
+head += short({script:?}.encode()) + short(b'x') + short(b'application') + struct.pack('<II', 0, 0)
+answer = []
+for name in sorted(os.listdir('{run}')):
+    if name.endswith('.2.sock'):
+        asked = socket.socket(socket.AF_UNIX)
+        asked.connect('{run}/' + name)
+        asked.sendall(struct.pack('<BBHI', 1, 1, 0, len(head)) + head)
+        try:
+            answer.append(asked.recv(100))
+        except ConnectionResetError:
+            answer.append(b'')
+"
+    );
+    assert_eq!(answer(&server, &code), "[b'']");
+    let loaded = server.log().lines_with("Loading WSGI script");
+    let of_executes = |line: &&String| line.contains("executes/app.wsgi");
+    assert_eq!(loaded.iter().filter(of_executes).count(), 1, "{loaded:#?}");
+    assert_eq!(server.text("/other"), "Hello World!");
+}
+
+#[test]
 fn a_daemon_has_no_descriptor_it_was_not_given() {
     if only_ours("its daemons are forks of httpd") {
         return;

@@ -13,6 +13,7 @@ use wsgi_unix::hints::HintPage;
 use wsgi_unix::log::{self, Level};
 use wsgi_unix::process::{self, ChildEnd, Ended};
 use wsgi_wire::launch::{GroupSpec, VERSION_STATUS, hint_rows};
+use wsgi_wire::secret::Secret;
 
 use crate::chain;
 use crate::channel::{Channel, Heard};
@@ -133,6 +134,11 @@ impl Group {
     /// The group's hint page.
     pub(crate) fn page(&self) -> &HintPage {
         &self.descriptors.page
+    }
+
+    /// What requests for the group are known by.
+    pub fn secret(&self) -> Secret {
+        self.spec.secret
     }
 
     /// Where the group listens.

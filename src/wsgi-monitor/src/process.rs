@@ -188,6 +188,7 @@ impl Launcher {
             gateway: spec.gateway.clone(),
             slot,
             client_uid: spec.socket_uid.unwrap_or(self.client_uid),
+            secret: spec.secret,
             settings: spec.daemon.clone(),
             predecessor: predecessor.map(<[u8]>::to_vec),
             zygote: matches!(part, Part::Zygote),

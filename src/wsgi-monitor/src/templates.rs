@@ -14,10 +14,12 @@ use std::time::{Duration, Instant};
 
 use wsgi_unix::hints::HintPage;
 use wsgi_unix::log::{self, Level};
+use wsgi_unix::random;
 use wsgi_unix::socket::{self, Wait};
 use wsgi_unix::{clock, hints, socket_names};
 use wsgi_wire::control::{Answer, Ask, MAX_PACKET, Refusal};
 use wsgi_wire::launch::{Field, GroupSpec, HOME_INTERPRETERS, TemplateSpec, hint_rows};
+use wsgi_wire::secret::Secret;
 
 use crate::config::GroupDescriptors;
 use crate::group::Group;
@@ -123,7 +125,8 @@ impl Templates {
         let sent = match found.map(|id| position(groups, id).map(|at| &groups[at])) {
             Ok(Some(group)) => {
                 let socket = group.socket().to_vec();
-                let answer = Answer::Made { socket }.to_bytes();
+                let secret = group.secret();
+                let answer = Answer::Made { socket, secret }.to_bytes();
                 socket::send_at_once(reply.as_fd(), &answer, Some(group.hints()))
             }
             Ok(None) => Ok(()),
@@ -221,6 +224,11 @@ impl Templates {
             (Refusal::System, reason)
         })?;
         group.socket = path.into_os_string().into_vec();
+        let secret = random::secret().map_err(|error| {
+            let reason = format!("there is no secret for it: {error}");
+            (Refusal::System, reason)
+        })?;
+        group.secret = Secret::new(secret);
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         let group = Group::new(id, group, descriptors, now);

@@ -6,7 +6,9 @@
 
 use crate::codec::{Reader, WireError, Writer};
 use crate::frame::VERSION;
+use crate::launch::Field;
 use crate::launch::template::{MAX_KEY, is_key};
+use crate::secret::Secret;
 
 /// The longest packet either way, bytes.
 pub const MAX_PACKET: usize = 1024;
@@ -82,6 +84,8 @@ pub enum Answer {
     Made {
         /// The path of its socket.
         socket: Vec<u8>,
+        /// What its daemons know requests by.
+        secret: Secret,
     },
     /// It is not.
     Refused {
@@ -97,9 +101,10 @@ impl Answer {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         match self {
-            Answer::Made { socket } => {
+            Answer::Made { socket, secret } => {
                 out.put_u8(MADE);
                 out.put_short_bytes(socket);
+                secret.encode(&mut out);
             }
             Answer::Refused { refusal, reason } => {
                 out.put_u8(REFUSED);
@@ -116,6 +121,7 @@ impl Answer {
         let answer = match reader.u8("tag")? {
             MADE => Answer::Made {
                 socket: reader.short_bytes("socket")?.to_vec(),
+                secret: Secret::take(&mut reader)?,
             },
             REFUSED => {
                 let code = reader.u8("refusal")?;
@@ -151,6 +157,7 @@ fn begin(bytes: &[u8]) -> Result<Reader<'_>, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::SECRET_BYTES;
 
     #[test]
     fn what_is_sent_is_what_is_understood() {
@@ -161,6 +168,7 @@ mod tests {
         assert_eq!(Ask::from_bytes(&ask.to_bytes()), Ok(ask));
         let made = Answer::Made {
             socket: b"/run/wsgi.1.1.k1.sock".to_vec(),
+            secret: Secret::new([9; SECRET_BYTES]),
         };
         assert_eq!(Answer::from_bytes(&made.to_bytes()), Ok(made));
         for refusal in Refusal::ALL {

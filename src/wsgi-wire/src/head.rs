@@ -6,6 +6,7 @@
 
 use crate::codec::{Reader, WireError, Writer};
 use crate::function::{Functions, encode_functions};
+use crate::secret::{SECRET_BYTES, Secret};
 
 /// Bits of [`RequestHead::flags`].
 pub mod flag {
@@ -68,6 +69,8 @@ pub struct RequestHead<'a> {
     pub queue_start: u64,
     /// How the child got at this process; nothing when embedded.
     pub attempts: Attempts,
+    /// The process group's secret; zeros when embedded.
+    pub secret: Secret,
     /// The script's absolute path.
     pub script: &'a [u8],
     /// The application group's name; empty for the main interpreter.
@@ -101,6 +104,7 @@ impl<'a> RequestHead<'a> {
             made: reader.u16("attempts")?,
             turned_away: reader.u16("attempts turned away")?,
         };
+        let secret = Secret::take(&mut reader)?;
         let script = reader.short_bytes("script")?;
         let application_group = reader.short_bytes("application group")?;
         let callable = reader.short_bytes("callable")?;
@@ -130,6 +134,7 @@ impl<'a> RequestHead<'a> {
             request_start,
             queue_start,
             attempts,
+            secret,
             script,
             application_group,
             callable,
@@ -197,6 +202,7 @@ const BODY_KIND_AT: usize = 2;
 const BODY_LENGTH_AT: usize = 3;
 const QUEUE_START_AT: usize = 19;
 const ATTEMPTS_AT: usize = 27;
+const SECRET_AT: usize = 31;
 
 /// Encodes a request head into one buffer, without moving what was written.
 #[derive(Debug)]
@@ -233,6 +239,7 @@ impl HeadBuilder {
         buffer.put_u64(target.request_start);
         buffer.put_u64(0);
         buffer.put_u32(0);
+        buffer.extend_from_slice(Secret::default().bytes());
         buffer.put_short_bytes(target.script);
         buffer.put_short_bytes(target.application_group);
         buffer.put_short_bytes(target.callable);
@@ -321,6 +328,11 @@ impl EncodedHead {
         let place = &mut self.0[ATTEMPTS_AT..ATTEMPTS_AT + 4];
         place[..2].copy_from_slice(&attempts.made.to_le_bytes());
         place[2..].copy_from_slice(&attempts.turned_away.to_le_bytes());
+    }
+
+    /// Stamps the secret of the process group it is for.
+    pub fn set_secret(&mut self, secret: &Secret) {
+        self.0[SECRET_AT..SECRET_AT + SECRET_BYTES].copy_from_slice(secret.bytes());
     }
 
     /// Gives the buffer back for the next request.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::codec::{Reader, WireError};
 use crate::frame::VERSION;
+use crate::secret::Secret;
 
 /// Descriptors a monitor finds open: see `ARCHITECTURE.md`, "Life of the server".
 pub mod monitor_fd {
@@ -254,6 +255,8 @@ record! {
         slot: u32,
         /// The uid that may connect besides root: the owner of the group's socket.
         client_uid: u32,
+        /// What requests for the group are known by.
+        secret: Secret,
         /// What its group's options say.
         settings: DaemonSettings,
         /// It serves no requests: it is the zygote from which the group's processes are forked.
@@ -333,6 +336,8 @@ record! {
         socket_uid: Option<u32>,
         /// The fewest processes, if their number has bounds; zero: always `gateway.processes`.
         least_processes: u32,
+        /// What requests for the group are known by.
+        secret: Secret,
         /// The socket's path, which the monitor removes when it ends.
         socket: Vec<u8>,
         /// The listening socket's descriptor number in the monitor.
@@ -503,6 +508,7 @@ mod tests {
                 },
                 socket_uid: Some(1000),
                 preload: true,
+                secret: Secret::new([5; 16]),
                 socket: b"/run/wsgi.sock".to_vec(),
                 listener_fd: 6,
                 hints_fd: 7,

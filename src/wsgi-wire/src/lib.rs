@@ -6,6 +6,7 @@
 //!
 //! * [`frame`] is the header that every message starts with, and the limit of each tag.
 //! * [`head`] is the request as both modes hand it to the gateway.
+//! * [`secret`] is how a daemon knows that a head comes from Apache.
 //! * [`function`] is a call of a script's functions in an application's place, and their answers.
 //! * [`response`] is the status line and headers on the way back.
 //! * [`to_daemon`] and [`to_child`] are the messages of the two directions of a group's socket.
@@ -25,6 +26,7 @@ pub mod head;
 pub mod launch;
 pub mod response;
 pub mod scoreboard;
+pub mod secret;
 pub mod supervision;
 pub mod to_child;
 pub mod to_daemon;

@@ -41,6 +41,16 @@ pub(super) enum ConnectionError {
     /// The peer sent a message that is not due.
     #[error("unexpected {0:?} message from an Apache child")]
     Unexpected(ToDaemonTag),
+    /// The peer does not know the group's secret.
+    #[error(
+        "process {pid} of user {uid} sent a request without the group's secret, so it is none of Apache's"
+    )]
+    Impostor {
+        /// The process.
+        pid: i32,
+        /// Its user.
+        uid: u32,
+    },
     /// The peer closed the connection inside a message.
     #[error("an Apache child closed its connection inside a message")]
     Cut,
@@ -55,7 +65,9 @@ impl ConnectionError {
                 matches!(source.kind(), BrokenPipe | ConnectionReset)
             }
             ConnectionError::Cut => true,
-            ConnectionError::Wire(_) | ConnectionError::Unexpected(_) => false,
+            ConnectionError::Wire(_)
+            | ConnectionError::Unexpected(_)
+            | ConnectionError::Impostor { .. } => false,
         }
     }
 }
@@ -116,6 +128,20 @@ impl Connection {
     /// The descriptor.
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+
+    /// Why the peer is refused that does not know the secret.
+    pub(super) fn impostor(&self) -> ConnectionError {
+        match socket::peer(self.as_fd()) {
+            Ok(peer) => ConnectionError::Impostor {
+                pid: peer.pid,
+                uid: peer.uid,
+            },
+            Err(source) => ConnectionError::Io {
+                action: "identify",
+                source,
+            },
+        }
     }
 
     /// Appends a `Welcome` to what is to be sent first on this connection, and later nothing.

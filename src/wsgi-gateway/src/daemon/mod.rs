@@ -116,6 +116,7 @@ fn serve() -> Result<Infallible, DaemonStartError> {
     let clients = Clients {
         client_uid: config.client_uid,
         own_uid: accounts::own_uid(),
+        secret: config.secret,
     };
     let threads = config.gateway.threads;
     let limits = Limits::draw(&config.settings, threads);

@@ -16,6 +16,7 @@ use thiserror::Error;
 use wsgi_unix::epoll::{Epoll, Event, Interest, Wake};
 use wsgi_unix::{clock, socket};
 use wsgi_wire::launch::DaemonSettings;
+use wsgi_wire::secret::Secret;
 
 use super::activity::Activity;
 use super::connection::{Connection, Introduction};
@@ -76,18 +77,25 @@ pub(super) enum Loading {
     Failed,
 }
 
-/// Who may connect besides root and the daemon's own user.
+/// Who may connect besides root and the daemon's own user, and how their requests are known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clients {
     /// Apache's uid.
     pub(super) client_uid: u32,
     /// The daemon's uid.
     pub(super) own_uid: u32,
+    /// What Apache's processes know besides the group's own.
+    pub(super) secret: Secret,
 }
 
 impl Clients {
     fn admit(&self, uid: u32) -> bool {
         uid == 0 || uid == self.client_uid || uid == self.own_uid
+    }
+
+    /// Whether a request with this secret is one of Apache's.
+    pub(super) fn know(&self, secret: &Secret) -> bool {
+        self.secret == *secret
     }
 }
 
@@ -101,7 +109,7 @@ pub(super) struct Service {
     pub(super) permits: Permits,
     /// Who this process is.
     pub(super) introduction: Introduction,
-    clients: Clients,
+    pub(super) clients: Clients,
     listener: OwnedFd,
     epoll: Epoll,
     /// Kept connections by descriptor number.

@@ -189,6 +189,9 @@ impl<'s> Worker<'s> {
         let bytes = Arc::clone(&self.head);
         let bytes = bytes.read();
         let head = RequestHead::decode(&bytes.bytes[HEADER_BYTES..length])?;
+        if !self.service.clients.know(&head.secret) {
+            return Err(connection.impostor());
+        }
         if self.service.comes_too_late(head.queue_start) {
             self.turn_away(connection, arrival, known);
             return Ok(None);

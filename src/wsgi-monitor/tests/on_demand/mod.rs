@@ -53,7 +53,7 @@ fn ask(monitor: &Monitor, key: &str) -> (Answer, Option<OwnedFd>) {
 
 fn made(monitor: &Monitor, key: &str) -> (String, HintPage) {
     match ask(monitor, key) {
-        (Answer::Made { socket }, Some(page)) => (
+        (Answer::Made { socket, .. }, Some(page)) => (
             String::from_utf8(socket).unwrap(),
             HintPage::map_read_only(page.as_fd()).unwrap(),
         ),

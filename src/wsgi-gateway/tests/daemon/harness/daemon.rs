@@ -16,6 +16,7 @@ use wsgi_unix::{accounts, memory, packet, socket};
 use wsgi_wire::launch::{
     DaemonConfig, DaemonSettings, GatewayConfig, ImportScript, List, Message, daemon_fd,
 };
+use wsgi_wire::secret::Secret;
 use wsgi_wire::supervision::Order;
 
 use super::monitor::Monitor;
@@ -88,6 +89,7 @@ impl Setup {
             client_uid: accounts::own_uid(),
             predecessor: None,
             zygote: false,
+            secret: Secret::default(),
             settings: DaemonSettings {
                 shutdown_timeout: Duration::from_secs(5),
                 graceful_timeout: Duration::from_secs(5),
