@@ -108,7 +108,8 @@ fn start() -> Server {
     }
     let mut server = builder.start();
     for expected in [
-        "threading.py",
+        "latest call first",
+        "  File ",
         "killed",
         "stuck",
         "leaking",
