@@ -215,6 +215,10 @@ impl Templates {
         groups: &mut Vec<Group>,
         now: Instant,
     ) -> Result<u32, Refused> {
+        let secret = random::secret().map_err(|error| {
+            let reason = format!("there is no secret for it: {error}");
+            (Refusal::System, reason)
+        })?;
         self.count += 1;
         let path = socket_names::path(&self.prefix, self.stamp, self.count);
         let log = self.logs.get(template).and_then(Option::as_ref);
@@ -224,10 +228,6 @@ impl Templates {
             (Refusal::System, reason)
         })?;
         group.socket = path.into_os_string().into_vec();
-        let secret = random::secret().map_err(|error| {
-            let reason = format!("there is no secret for it: {error}");
-            (Refusal::System, reason)
-        })?;
         group.secret = Secret::new(secret);
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);

@@ -69,8 +69,6 @@ pub struct RequestHead<'a> {
     pub queue_start: u64,
     /// How the child got at this process; nothing when embedded.
     pub attempts: Attempts,
-    /// The process group's secret; zeros when embedded.
-    pub secret: Secret,
     /// The script's absolute path.
     pub script: &'a [u8],
     /// The application group's name; empty for the main interpreter.
@@ -104,7 +102,8 @@ impl<'a> RequestHead<'a> {
             made: reader.u16("attempts")?,
             turned_away: reader.u16("attempts turned away")?,
         };
-        let secret = Secret::take(&mut reader)?;
+        // Looked at before anything else of a head ([`secret_in`]).
+        reader.take(SECRET_BYTES, "secret")?;
         let script = reader.short_bytes("script")?;
         let application_group = reader.short_bytes("application group")?;
         let callable = reader.short_bytes("callable")?;
@@ -134,7 +133,6 @@ impl<'a> RequestHead<'a> {
             request_start,
             queue_start,
             attempts,
-            secret,
             script,
             application_group,
             callable,
@@ -203,6 +201,12 @@ const BODY_LENGTH_AT: usize = 3;
 const QUEUE_START_AT: usize = 19;
 const ATTEMPTS_AT: usize = 27;
 const SECRET_AT: usize = 31;
+
+/// The secret at its fixed place in a head's beginning; `None` where the beginning is too short.
+pub fn secret_in(head: &[u8]) -> Option<Secret> {
+    let bytes = head.get(SECRET_AT..)?.first_chunk::<SECRET_BYTES>()?;
+    Some(Secret::new(*bytes))
+}
 
 /// Encodes a request head into one buffer, without moving what was written.
 #[derive(Debug)]
@@ -389,6 +393,20 @@ mod tests {
         );
         assert_eq!(pairs[2], (&b"EMPTY"[..], Value::None));
         assert_eq!(pairs[3], (&b"HTTP_HOST"[..], Value::Latin1(b"x")));
+    }
+
+    #[test]
+    fn the_secret_is_found_where_it_is_put() {
+        let secret = Secret::new(*b"0123456789abcdef");
+        let mut encoded = HeadBuilder::start(Vec::new(), &target()).finish(Body::None);
+        encoded.set_secret(&secret);
+        let beginning = &encoded.as_bytes()[..SECRET_AT + SECRET_BYTES];
+        assert_eq!(secret_in(beginning), Some(secret));
+        assert_eq!(secret_in(&beginning[..SECRET_AT + SECRET_BYTES - 1]), None);
+        let head = RequestHead::decode(encoded.as_bytes()).unwrap();
+        assert_eq!(head.script, b"/srv/app.wsgi");
+        let next = HeadBuilder::start(encoded.into_buffer(), &target()).finish(Body::None);
+        assert_eq!(secret_in(next.as_bytes()), Some(Secret::default()));
     }
 
     #[test]

@@ -19,13 +19,18 @@ pub struct Secret([u8; SECRET_BYTES]);
 
 impl Secret {
     /// These bytes, which are to be random.
-    pub fn new(bytes: [u8; SECRET_BYTES]) -> Secret {
+    pub const fn new(bytes: [u8; SECRET_BYTES]) -> Secret {
         Secret(bytes)
     }
 
     /// The bytes.
     pub fn bytes(&self) -> &[u8; SECRET_BYTES] {
         &self.0
+    }
+
+    /// Whether a request that shows `other` is for the group with this secret. Zeros are nobody's.
+    pub fn is(&self, other: &Secret) -> bool {
+        *self == *other && *self != Secret::default()
     }
 
     /// Takes a secret.
@@ -77,5 +82,13 @@ mod tests {
             assert_ne!(secret, Secret::new(other), "{at}");
         }
         assert_eq!(format!("{secret:?}"), "Secret");
+    }
+
+    #[test]
+    fn zeros_are_nobodys_secret() {
+        let secret = Secret::new([7; SECRET_BYTES]);
+        assert!(secret.is(&secret));
+        assert!(!secret.is(&Secret::default()));
+        assert!(!Secret::default().is(&Secret::default()));
     }
 }

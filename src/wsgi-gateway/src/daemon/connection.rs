@@ -13,6 +13,8 @@ use thiserror::Error;
 use wsgi_unix::socket::{self, Wait};
 use wsgi_wire::WireError;
 use wsgi_wire::frame::{HEADER_BYTES, Header};
+use wsgi_wire::head;
+use wsgi_wire::secret::Secret;
 use wsgi_wire::to_child;
 use wsgi_wire::to_daemon::ToDaemonTag;
 
@@ -131,7 +133,7 @@ impl Connection {
     }
 
     /// Why the peer is refused that does not know the secret.
-    pub(super) fn impostor(&self) -> ConnectionError {
+    fn impostor(&self) -> ConnectionError {
         match socket::peer(self.as_fd()) {
             Ok(peer) => ConnectionError::Impostor {
                 pid: peer.pid,
@@ -161,8 +163,13 @@ impl Connection {
         }
     }
 
-    /// Looks at the next request without taking it; `buffer` has some room and may be grown.
-    pub(super) fn look(&self, buffer: &mut Vec<u8>) -> Result<Arrival, ConnectionError> {
+    /// Looks at the next request without taking it; `buffer` has some room and may be grown. One
+    /// without the group's secret gets no further: it takes no thread and starts no clock.
+    pub(super) fn look(
+        &self,
+        buffer: &mut Vec<u8>,
+        secret: &Secret,
+    ) -> Result<Arrival, ConnectionError> {
         if buffer.len() < USUAL_REQUEST {
             buffer.resize(USUAL_REQUEST, 0);
         }
@@ -172,14 +179,17 @@ impl Connection {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Arrival::Nothing),
             Err(error) => return Err(failed("look at the request of")(error)),
         };
-        let Some(header) = buffer[..seen].first_chunk::<HEADER_BYTES>() else {
-            // A header is sent in one piece, so this peer is none of ours; it may still mend.
-            return Ok(Arrival::Beginning(HEADER_BYTES));
+        // A child sends header and secret in one piece, so all of it can be seen or nothing.
+        let Some((header, head)) = buffer[..seen].split_first_chunk::<HEADER_BYTES>() else {
+            return Err(self.impostor());
         };
         let total = HEADER_BYTES + request_length(header)?;
+        if !head::secret_in(head).is_some_and(|shown| secret.is(&shown)) {
+            return Err(self.impostor());
+        }
         if seen == buffer.len() && total > seen && total <= LARGEST_LOOK {
             buffer.resize(total, 0);
-            return self.look(buffer);
+            return self.look(buffer, secret);
         }
         Ok(if seen >= total {
             Arrival::Whole(total)

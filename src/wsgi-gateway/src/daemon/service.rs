@@ -92,11 +92,6 @@ impl Clients {
     fn admit(&self, uid: u32) -> bool {
         uid == 0 || uid == self.client_uid || uid == self.own_uid
     }
-
-    /// Whether a request with this secret is one of Apache's.
-    pub(super) fn know(&self, secret: &Secret) -> bool {
-        self.secret == *secret
-    }
 }
 
 /// See the module.

@@ -100,7 +100,7 @@ impl<'s> Worker<'s> {
         if head.bytes.len() > KEPT_BUFFER {
             head.bytes = Vec::new();
         }
-        let looked = connection.look(&mut head.bytes);
+        let looked = connection.look(&mut head.bytes, &self.service.clients.secret);
         if let Ok(Arrival::Whole(length)) = looked {
             head.head = HEADER_BYTES..length;
         }
@@ -189,9 +189,6 @@ impl<'s> Worker<'s> {
         let bytes = Arc::clone(&self.head);
         let bytes = bytes.read();
         let head = RequestHead::decode(&bytes.bytes[HEADER_BYTES..length])?;
-        if !self.service.clients.know(&head.secret) {
-            return Err(connection.impostor());
-        }
         if self.service.comes_too_late(head.queue_start) {
             self.turn_away(connection, arrival, known);
             return Ok(None);

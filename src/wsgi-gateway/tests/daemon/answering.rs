@@ -1,5 +1,7 @@
 //! Connections, threads and permits: who is answered, who waits, who is sent away.
 
+use std::time::Duration;
+
 use wsgi_wire::head::Body;
 
 use super::harness::{
@@ -143,6 +145,56 @@ fn bytes_that_are_no_message_close_their_connection_only() {
         "{}",
         daemon.log()
     );
+}
+
+/// A request of eight header bytes that announces `length` more, and what of them is given.
+fn announced(length: u32, given: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![1, 1, 0, 0];
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(given);
+    bytes
+}
+
+#[test]
+fn who_does_not_know_the_secret_is_refused_and_named() {
+    let daemon = Daemon::start(newest_python(), &script(""));
+    let stranger = daemon.connect();
+    assert!(stranger.send(&Request::get("/hello").of_a_stranger()));
+    assert!(matches!(stranger.receive(), Message::Reset));
+    let line = format!("process {} of user", std::process::id());
+    assert!(daemon.log().contains(&line), "{}", daemon.log());
+    assert_eq!(daemon.served(), 0);
+}
+
+#[test]
+fn who_does_not_know_the_secret_takes_no_thread() {
+    let daemon = Setup::new(newest_python(), &script("")).threads(1).start();
+    let stranger = daemon.connect();
+    stranger.send_bytes(&announced(1 << 20, &[0; 64]));
+    // The one thread has room for whoever comes next.
+    let next = daemon.connect();
+    assert!(next.send(&Request::get("/hello").of_a_stranger()));
+    assert!(matches!(next.receive(), Message::Reset));
+    assert!(matches!(stranger.receive(), Message::Reset));
+}
+
+#[test]
+fn who_does_not_know_the_secret_starts_no_clock() {
+    let start = || {
+        Setup::new(newest_python(), &script(""))
+            .with(|config| config.settings.startup_timeout = Duration::from_secs(1))
+            .start()
+    };
+    let (daemon, mut other) = (start(), start());
+    let stranger = daemon.connect();
+    stranger.send(&Request::get("/hello").of_a_stranger());
+    assert!(matches!(stranger.receive(), Message::Reset));
+    // Its clock starts later, and runs out.
+    let missing = Request::get("/").script(other.file("missing.wsgi"));
+    assert!(!other.connect().ask(&missing).is_whole());
+    other.ended();
+    let log = daemon.log();
+    assert!(!log.contains("startup-timeout"), "{log}");
 }
 
 #[test]

@@ -11,10 +11,12 @@ use wsgi_wire::frame::{self, HEADER_BYTES, Header};
 use wsgi_wire::function::Answer as Returned;
 use wsgi_wire::head::{Body, HeadBuilder, Target, flag};
 use wsgi_wire::response::ResponseHead;
+use wsgi_wire::secret::Secret;
 use wsgi_wire::to_child::{FileSegment, ToChild, ToChildTag};
 use wsgi_wire::to_daemon::{self, ToDaemonTag};
 
 use super::PATIENCE;
+use super::daemon::SECRET;
 
 /// A decoded response head.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +65,7 @@ pub struct Request<'a> {
     path: &'a str,
     pairs: Vec<(&'a [u8], &'a [u8])>,
     body: Body<'a>,
+    secret: Secret,
 }
 
 impl<'a> Request<'a> {
@@ -78,6 +81,7 @@ impl<'a> Request<'a> {
             path,
             pairs: Vec::new(),
             body: Body::None,
+            secret: SECRET,
         }
     }
 
@@ -87,6 +91,14 @@ impl<'a> Request<'a> {
             method: "POST",
             body,
             ..Request::get(path)
+        }
+    }
+
+    /// From somebody who does not know the group's secret.
+    pub fn of_a_stranger(self) -> Self {
+        Request {
+            secret: Secret::default(),
+            ..self
         }
     }
 
@@ -170,6 +182,7 @@ impl<'a> Request<'a> {
         }
         let mut head = builder.finish(self.body);
         head.set_queue_start(clock::micros_since_epoch());
+        head.set_secret(&self.secret);
         let mut out = Vec::new();
         frame::append_bytes(&mut out, ToDaemonTag::Request, head.as_bytes());
         out

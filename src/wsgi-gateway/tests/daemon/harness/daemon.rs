@@ -25,6 +25,9 @@ use super::{Child, PATIENCE, Python, wait_until};
 /// How many processes a test may start on one socket.
 const PROCESSES: u32 = 32;
 
+/// What requests of tests are known by.
+pub const SECRET: Secret = Secret::new(*b"0123456789abcdef");
+
 const BOOTSTRAP: &str = "import importlib.util as u,sys;\
     s=u.spec_from_file_location('_wsgi_gateway',sys.argv[1]);\
     m=u.module_from_spec(s);s.loader.exec_module(m);m.run_daemon()";
@@ -89,7 +92,7 @@ impl Setup {
             client_uid: accounts::own_uid(),
             predecessor: None,
             zygote: false,
-            secret: Secret::default(),
+            secret: SECRET,
             settings: DaemonSettings {
                 shutdown_timeout: Duration::from_secs(5),
                 graceful_timeout: Duration::from_secs(5),
