@@ -313,9 +313,15 @@ fn nothing_is_left_of_a_request(gateway: &Gateway, script: &Path) {
             }
         }
     };
+    const ROUNDS: usize = 500;
     rounds(50);
     let before = blocks();
-    rounds(500);
+    rounds(ROUNDS);
     let grown = blocks() - before;
-    assert!(grown < 200, "{grown} blocks of memory after 2,500 requests");
+    // One block kept by one kind of request would be as many as rounds; Python's own caches take and
+    // give a couple of hundred.
+    assert!(
+        grown < 4 * ROUNDS as i64 / 5,
+        "{grown} blocks of memory after {ROUNDS} rounds"
+    );
 }
