@@ -313,8 +313,14 @@ impl HeadBuilder {
 }
 
 /// A head as bytes.
-#[derive(Debug)]
 pub struct EncodedHead(Vec<u8>);
+
+/// The secret is among the bytes, so they are not shown.
+impl std::fmt::Debug for EncodedHead {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "EncodedHead of {} bytes", self.0.len())
+    }
+}
 
 impl EncodedHead {
     /// The encoded bytes.
