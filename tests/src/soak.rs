@@ -109,7 +109,7 @@ fn start() -> Server {
     let mut server = builder.start();
     for expected in [
         "latest call first",
-        "  File ",
+        "threading.py",
         "killed",
         "stuck",
         "leaking",
