@@ -13,8 +13,8 @@ use crate::enquiry;
 use crate::log::{self, level};
 use crate::observe;
 use crate::python::{
-    Arguments, Exception, Methods, Object, Owned, Python, Raised, Stored, fence_function,
-    keywords_method, new_function,
+    Arguments, Exception, Methods, Object, Owned, Python, Raised, Stored, keywords_method,
+    new_function, python_function,
 };
 use crate::wsgi::environ::OwnKeys;
 use crate::wsgi::{input, start_response};
@@ -353,15 +353,9 @@ static LOG_FUNCTIONS: Methods<3> = Methods([
     ),
 ]);
 
-unsafe extern "C" fn write_log(
-    _: *mut ffi::PyObject,
-    values: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: Python called us with these arguments.
-    unsafe { fence_function((values, count, names), written) }
-}
+python_function!(write_log, written);
+python_function!(log_message, logged);
+python_function!(log_lines, logged_lines);
 
 fn written<'p>(python: Python<'p>, arguments: Arguments<'p>) -> Result<Owned<'p>, Raised> {
     let [data] = arguments.bind("write_log", ["data"])?;
@@ -369,16 +363,6 @@ fn written<'p>(python: Python<'p>, arguments: Arguments<'p>) -> Result<Owned<'p>
         log::write(python, bytes);
     }
     Ok(Owned::none(python))
-}
-
-unsafe extern "C" fn log_message(
-    _: *mut ffi::PyObject,
-    values: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: Python called us with these arguments.
-    unsafe { fence_function((values, count, names), logged) }
 }
 
 fn logged<'p>(python: Python<'p>, arguments: Arguments<'p>) -> Result<Owned<'p>, Raised> {
@@ -390,16 +374,6 @@ fn logged<'p>(python: Python<'p>, arguments: Arguments<'p>) -> Result<Owned<'p>,
         python.detached(|| log::message(level.unwrap_or(level::INFO), text.as_bytes()));
     }
     Ok(Owned::none(python))
-}
-
-unsafe extern "C" fn log_lines(
-    _: *mut ffi::PyObject,
-    values: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: Python called us with these arguments.
-    unsafe { fence_function((values, count, names), logged_lines) }
 }
 
 fn logged_lines<'p>(python: Python<'p>, arguments: Arguments<'p>) -> Result<Owned<'p>, Raised> {

@@ -3,15 +3,13 @@
 //! Attached to the interpreter of the request. An exception of the Python half itself is a fault of
 //! ours and becomes the request's; those of subscribers never come here.
 
-use pyo3::ffi;
-
 use super::{Meter, Observation, Summary, watch};
 use wsgi_wire::head::Attempts;
 
 use crate::interpreters::Interpreter;
 use crate::log;
 use crate::python::{
-    self, Arguments, Methods, Object, Owned, Python, Raised, fence_function, keywords_method,
+    self, Arguments, Methods, Object, Owned, Python, Raised, keywords_method, python_function,
 };
 
 /// The functions that `events.py` gets.
@@ -33,23 +31,9 @@ pub static FUNCTIONS: Methods<3> = Methods([
     ),
 ]);
 
-macro_rules! function {
-    ($name:ident, $body:path) => {
-        unsafe extern "C" fn $name(
-            _: *mut ffi::PyObject,
-            values: *const *mut ffi::PyObject,
-            count: ffi::Py_ssize_t,
-            names: *mut ffi::PyObject,
-        ) -> *mut ffi::PyObject {
-            // SAFETY: Python called us with these arguments.
-            unsafe { fence_function((values, count, names), $body) }
-        }
-    };
-}
-
-function!(watch_function, watched);
-function!(current_request, found);
-function!(keep_record, kept);
+python_function!(watch_function, watched);
+python_function!(current_request, found);
+python_function!(keep_record, kept);
 
 fn watched<'p>(python: Python<'p>, arguments: Arguments<'p>) -> Result<Owned<'p>, Raised> {
     let [what] = arguments.bind("watch", ["what"])?;

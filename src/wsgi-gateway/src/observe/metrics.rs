@@ -3,13 +3,11 @@
 //! Called by applications, attached to their interpreter; anything that waits is done without the
 //! GIL. Where telemetry is configured it owns the numbers, and these functions give None.
 
-use pyo3::ffi;
-
 use super::fields::{self, Value};
 use super::sample::{self, Sample};
 use super::scoreboard;
 use super::{METRICS, PROCESS, watch, watched};
-use crate::python::{Arguments, Methods, Owned, Python, Raised, fence_function, keywords_method};
+use crate::python::{Arguments, Methods, Owned, Python, Raised, keywords_method, python_function};
 
 /// The functions that the Python half gets.
 pub static FUNCTIONS: Methods<4> = Methods([
@@ -35,24 +33,10 @@ pub static FUNCTIONS: Methods<4> = Methods([
     ),
 ]);
 
-macro_rules! function {
-    ($name:ident, $body:path) => {
-        unsafe extern "C" fn $name(
-            _: *mut ffi::PyObject,
-            values: *const *mut ffi::PyObject,
-            count: ffi::Py_ssize_t,
-            names: *mut ffi::PyObject,
-        ) -> *mut ffi::PyObject {
-            // SAFETY: Python called us with these arguments.
-            unsafe { fence_function((values, count, names), $body) }
-        }
-    };
-}
-
-function!(server_metrics, scoreboard::server_metrics);
-function!(start_recording_metrics, started);
-function!(request_metrics, of_requests);
-function!(process_metrics, of_process);
+python_function!(server_metrics, scoreboard::server_metrics);
+python_function!(start_recording_metrics, started);
+python_function!(request_metrics, of_requests);
+python_function!(process_metrics, of_process);
 
 /// Whether the application may have the numbers.
 fn recording() -> bool {

@@ -61,6 +61,24 @@ pub unsafe fn fence_function<'p>(
     unsafe { fence(|python| body(python, Arguments { python, raw }).map(Some)) }
 }
 
+/// Defines a function of C's calling convention that Python calls with METH_FASTCALL | METH_KEYWORDS:
+/// its name, and the function behind the fence.
+macro_rules! python_function {
+    ($name:ident, $body:path) => {
+        unsafe extern "C" fn $name(
+            _: *mut pyo3::ffi::PyObject,
+            values: *const *mut pyo3::ffi::PyObject,
+            count: pyo3::ffi::Py_ssize_t,
+            names: *mut pyo3::ffi::PyObject,
+        ) -> *mut pyo3::ffi::PyObject {
+            // SAFETY: Python called us with these arguments.
+            unsafe { $crate::python::fence_function((values, count, names), $body) }
+        }
+    };
+}
+
+pub(crate) use python_function;
+
 /// As [`fence_function`], for a method or slot of a type whose instances hold a `T`.
 ///
 /// # Safety

@@ -3,11 +3,9 @@
 //! Called by Python on whichever thread a collection falls, attached to the interpreter it is about.
 //! Nothing here waits.
 
-use pyo3::ffi;
-
 use super::record::Kind;
 use super::{REPORTER, Reporter, seconds};
-use crate::python::{Arguments, Methods, Owned, Python, Raised, fence_function, keywords_method};
+use crate::python::{Arguments, Methods, Owned, Python, Raised, keywords_method, python_function};
 
 /// The functions that the Python half gets.
 pub static FUNCTIONS: Methods<2> = Methods([
@@ -35,22 +33,8 @@ const GENERATION: u16 = 322;
 
 const APPLICATION_GROUP: u16 = 8;
 
-macro_rules! function {
-    ($name:ident, $body:path) => {
-        unsafe extern "C" fn $name(
-            _: *mut ffi::PyObject,
-            values: *const *mut ffi::PyObject,
-            count: ffi::Py_ssize_t,
-            names: *mut ffi::PyObject,
-        ) -> *mut ffi::PyObject {
-            // SAFETY: Python called us with these arguments.
-            unsafe { fence_function((values, count, names), $body) }
-        }
-    };
-}
-
-function!(report_collector, collector_reported);
-function!(report_collection, collection_reported);
+python_function!(report_collector, collector_reported);
+python_function!(report_collection, collection_reported);
 
 fn collector_reported<'p>(
     python: Python<'p>,
