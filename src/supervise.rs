@@ -10,8 +10,10 @@
 //! * [`settings`] says what a group's options mean for its processes.
 //! * [`monitor`] starts a monitor, starts it again when it dies and retires it with its generation.
 //! * [`interpreters`] says what holds for which interpreter.
+//! * [`descriptors`] makes room for what many groups have open.
 //! * [`installation`] finds the files that lie beside this module.
 
+mod descriptors;
 mod installation;
 mod interpreters;
 mod monitor;
@@ -21,11 +23,12 @@ mod settings;
 mod templates;
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use wsgi_unix::hints::HintPage;
 use wsgi_unix::random;
 use wsgi_unix::{accounts, hints, socket};
 use wsgi_wire::launch::{DEFAULT_PYTHON, GatewayConfig, GroupSpec, List, MonitorConfig, hint_rows};
@@ -81,6 +84,9 @@ pub enum StartError {
     /// The way by which children ask the monitor for groups.
     #[error("the socket to the monitor of the daemons cannot be made: {0}")]
     Control(#[source] std::io::Error),
+    /// The number of descriptors cannot be found out or changed.
+    #[error("the limit of descriptors (RLIMIT_NOFILE) cannot be set: {0}")]
+    OpenFiles(#[source] std::io::Error),
     /// The files of this installation cannot be found.
     #[error("the directory of this module cannot be found")]
     NoInstallation,
@@ -94,6 +100,7 @@ pub fn start(pool: Pool<'static>, server: Server<'static>) -> Result<(), StartEr
     let configuration = Configuration::of(pool);
     let plan = plan::resolve(&configuration.borrow(), server)?;
     let directory = installation::directory().ok_or(StartError::NoInstallation)?;
+    let open_files = descriptors::make_room(server, &plan).map_err(StartError::OpenFiles)?;
     let generation = monitor::begin_generation(server);
     let prefix = socket_prefix(pool, server, plan.socket_prefix, generation)?;
     let groups = make_groups(plan.groups, &prefix)?;
@@ -129,6 +136,7 @@ pub fn start(pool: Pool<'static>, server: Server<'static>) -> Result<(), StartEr
         groups: List(specs),
         templates: List(template_specs),
         socket_prefix: prefix.into_vec(),
+        open_files,
     };
     let program = directory.join("wsgi-monitor");
     monitor::start(pool, server, program, &config, monitors_end, descriptors)
@@ -184,17 +192,15 @@ struct Made {
 impl Made {
     fn for_children(&self) -> Result<Group, StartError> {
         let options = &self.planned.options;
-        let hints = self
-            .hints
-            .try_clone()
-            .map_err(|source| StartError::System {
-                what: "a second descriptor of the hint page",
+        let page =
+            HintPage::map_read_only(self.hints.as_fd()).map_err(|source| StartError::System {
+                what: "the mapping of the hint page",
                 group: self.planned.display_name(),
                 source,
             })?;
         let (name, socket) = (options.name.clone(), self.socket.clone());
         let secret = self.planned.spec.secret;
-        let parts = group_parts(&self.planned, name, socket, secret, hints);
+        let parts = group_parts(&self.planned, name, socket, secret, page);
         Group::new(parts).map_err(|source| StartError::System {
             what: "the count of waiting requests",
             group: self.planned.display_name(),
@@ -209,7 +215,7 @@ fn group_parts(
     name: Vec<u8>,
     socket: PathBuf,
     secret: Secret,
-    hints: OwnedFd,
+    page: HintPage,
 ) -> GroupParts {
     let options = &planned.options;
     GroupParts {
@@ -226,7 +232,7 @@ fn group_parts(
             .unwrap_or_else(|| plan::or_a_day(planned.timeout)),
         queue_timeout: options.queue_timeout,
         relay: settings::of_relay(options),
-        hints,
+        page,
     }
 }
 

@@ -8,7 +8,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use wsgi_unix::hints::HintPage;
 use wsgi_unix::socket;
 
 use super::queue::{MARGIN, Queue, Queued};
@@ -128,7 +127,7 @@ impl Group {
         if left.is_zero() {
             return Err(self.expired(queue));
         }
-        let joined = queue.join(self.hint_page(), left);
+        let joined = queue.join(&self.page, left);
         joined.map_err(|expected| DaemonError::Overloaded {
             group: self.display_name(),
             expected,
@@ -199,21 +198,17 @@ impl Group {
 
     /// Whether no process of the group serves: none has started, or all have died.
     pub(super) fn is_deserted(&self) -> bool {
-        let Some(page) = self.hint_page() else {
-            return false;
-        };
-        (0..page.slots())
-            .filter_map(|index| page.slot(index))
+        (0..self.page.slots())
+            .filter_map(|index| self.page.slot(index))
             .all(|slot| !slot.is_open())
     }
 
     /// The idle connection used last whose process has a free thread: last in, first out keeps few
     /// processes and threads warm.
     fn idle_connection(&self) -> Option<Connection> {
-        let page = self.hint_page();
         let mut idle = self.idle.lock();
         let has_room = |connection: &Connection| {
-            let slot = connection.peer.and_then(|peer| page?.slot(peer.slot));
+            let slot = connection.peer.and_then(|peer| self.page.slot(peer.slot));
             slot.is_none_or(|slot| slot.has_room())
         };
         let at = idle.iter().rposition(has_room)?;
@@ -227,13 +222,5 @@ impl Group {
         if idle.len() < self.idle_limit {
             idle.push(connection);
         }
-    }
-
-    /// The group's hint page, mapped once in each child; without it every process seems free.
-    fn hint_page(&self) -> Option<&HintPage> {
-        let page = self
-            .page
-            .get_or_init(|| HintPage::map_read_only(self.hints.as_fd()).ok());
-        page.as_ref()
     }
 }

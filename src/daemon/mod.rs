@@ -17,11 +17,9 @@ mod frames;
 mod queue;
 mod template;
 
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use wsgi_unix::hints::HintPage;
 use wsgi_wire::head::{Attempts, EncodedHead};
@@ -55,8 +53,7 @@ pub struct Group {
     queue: Option<Queue>,
     relay: Relay,
     idle_limit: usize,
-    hints: OwnedFd,
-    page: OnceCell<Option<HintPage>>,
+    page: HintPage,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -109,7 +106,7 @@ pub struct GroupParts {
     /// How its responses travel.
     pub relay: Relay,
     /// Its hint page.
-    pub hints: OwnedFd,
+    pub page: HintPage,
 }
 
 /// How often a request is tried again after a connection was lost before the application started.
@@ -136,8 +133,7 @@ impl Group {
             queue,
             relay: parts.relay,
             idle_limit,
-            hints: parts.hints,
-            page: OnceCell::new(),
+            page: parts.page,
             idle: Mutex::new(Vec::new()),
         })
     }

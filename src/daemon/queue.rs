@@ -47,11 +47,11 @@ impl Queue {
     }
 
     /// Joins the queue, or answers how long the wait would be if that is over `left`.
-    pub fn join(&self, page: Option<&HintPage>, left: Duration) -> Result<Queued<'_>, Duration> {
+    pub fn join(&self, page: &HintPage, left: Duration) -> Result<Queued<'_>, Duration> {
         let place = self.waiting.join();
         // The place is given back when this is dropped, also by the refusal.
         let queued = Queued { queue: self, place };
-        match page.and_then(|page| self.expected_wait(place.before, page)) {
+        match self.expected_wait(place.before, page) {
             Some(wait) if wait > left => Err(wait),
             _ => Ok(queued),
         }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use wsgi_unix::hints::HintPage;
 use wsgi_unix::socket::{self, Wait};
 use wsgi_wire::control::{Answer, Ask, MAX_PACKET, Refusal};
 use wsgi_wire::secret::Secret;
@@ -33,7 +34,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// Makes a group of the template: from its name, its socket and its hint page.
-pub type Make = Box<dyn Fn(Vec<u8>, PathBuf, Secret, OwnedFd) -> GroupParts>;
+pub type Make = Box<dyn Fn(Vec<u8>, PathBuf, Secret, HintPage) -> GroupParts>;
 
 /// What the parent knows of a template.
 pub struct TemplateParts {
@@ -161,7 +162,7 @@ impl Template {
     }
 
     /// Keeps what is known of a key and makes room: of groups that the monitor has ended nobody tells
-    /// us, and each keeps descriptors open.
+    /// us, and each may keep connections open.
     fn insert(&self, key: &[u8], fresh: Known) {
         let now = fresh.used;
         let mut known = self.known.lock();
@@ -210,6 +211,7 @@ impl Template {
         match (Answer::from_bytes(&bytes).map_err(invalid)?, page) {
             (Answer::Made { socket, secret }, Some(page)) => {
                 let socket = PathBuf::from(OsString::from_vec(socket));
+                let page = HintPage::map_read_only(page.as_fd())?;
                 Ok(Ok((self.parts.make)(
                     self.full_name(key),
                     socket,

@@ -231,6 +231,8 @@ impl Supervisor {
             }
         }
         command.session();
+        // It holds descriptors of every group, and knows what its daemons are to have.
+        command.open_files(u64::MAX);
         command.descriptor(config.as_fd(), monitor_fd::CONFIG);
         command.descriptor(parent.lifeline.0.as_fd(), monitor_fd::PARENT);
         command.descriptor(parent.children.as_fd(), monitor_fd::CHILDREN);

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -71,6 +72,7 @@ pub struct Builder {
     directives: Vec<String>,
     files: Vec<(String, String)>,
     user: Option<String>,
+    open_files: Option<u32>,
     alone: bool,
 }
 
@@ -89,6 +91,7 @@ impl Builder {
             directives: Vec::new(),
             files: Vec::new(),
             user: None,
+            open_files: None,
             alone: false,
         }
     }
@@ -147,6 +150,12 @@ impl Builder {
         self
     }
 
+    /// Starts httpd with this soft limit of descriptors.
+    pub fn open_files(mut self, soft: u32) -> Builder {
+        self.open_files = Some(soft);
+        self
+    }
+
     /// Runs while no other test runs a server.
     pub fn alone(mut self) -> Builder {
         self.alone = true;
@@ -188,6 +197,7 @@ impl Builder {
         let site = Site {
             configuration: self.configuration(),
             user: self.user.clone(),
+            open_files: self.open_files,
             root,
         };
         site.populate(&self.files).expect("the server root is ours");
@@ -241,6 +251,7 @@ pub struct Site {
     pub root: PathBuf,
     configuration: String,
     user: Option<String>,
+    open_files: Option<u32>,
 }
 
 impl Site {
@@ -264,6 +275,9 @@ impl Site {
                 command
             }
         };
+        if let Some(soft) = self.open_files {
+            lower_open_files(&mut command, soft);
+        }
         command.env_clear().env(
             "PATH",
             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/bin",
@@ -317,6 +331,26 @@ impl Drop for Site {
         // What a failed test's process still writes into may stay behind.
         let _ = fs::remove_dir_all(&self.root);
     }
+}
+
+/// Gives a command this soft limit of descriptors when it runs.
+fn lower_open_files(command: &mut Command, soft: u32) {
+    let lower = move || {
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: room for one `struct rlimit`.
+        unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+        limit.rlim_cur = soft.into();
+        // SAFETY: one `struct rlimit`, which the call only reads.
+        match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: two system calls on memory of the closure's own (signal-safety(7)).
+    unsafe { command.pre_exec(lower) };
 }
 
 /// A new directory that httpd's user can pass through.

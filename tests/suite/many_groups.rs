@@ -2,7 +2,7 @@
 
 use wsgi_tests::apache::only_ours;
 use wsgi_tests::load::Load;
-use wsgi_tests::{Mode, Mpm, Server, process, wait};
+use wsgi_tests::{Mode, Mpm, Request, Server, process, wait};
 
 use crate::support::facts_of;
 
@@ -26,6 +26,50 @@ fn twenty_groups_answer_each_with_its_own_process() {
     pids.sort();
     pids.dedup();
     assert_eq!(pids.len(), 20);
+}
+
+/// Tells how many descriptors its process may have open.
+const TELLS_LIMIT: &str = "\
+import resource
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'%d of %d' % resource.getrlimit(resource.RLIMIT_NOFILE)]
+";
+
+#[test]
+fn more_groups_than_descriptors_work_and_their_daemons_have_the_limit_that_httpd_had() {
+    if only_ours("its parent and children have the limit that they were started with") {
+        return;
+    }
+    const GROUPS: u32 = 60;
+    const LIMIT: u32 = 80;
+    let mut builder = Server::builder(Mode::Embedded).alone().open_files(LIMIT);
+    builder = builder.file("apps/limit/app.wsgi", TELLS_LIMIT);
+    for number in 0..GROUPS {
+        builder = builder.directive(&format!(
+            "WSGIDaemonProcess g{number} threads=2\n\
+             WSGIScriptAlias /g{number} @APPS@/limit/app.wsgi process-group=g{number}"
+        ));
+    }
+    let mut server = builder.start();
+    let soft = format!("{LIMIT} of ");
+    let all_answer = |server: &Server| {
+        // On one connection, so that one child keeps connections to all groups.
+        let mut connection = server.connect();
+        for number in 0..GROUPS {
+            let request = Request::get(&format!("/g{number}"));
+            let answer = connection.roundtrip(&request).expect("an answer");
+            assert_eq!(answer.status(), 200, "g{number}: {}", answer.text());
+            assert!(answer.text().starts_with(&soft), "{}", answer.text());
+        }
+    };
+    all_answer(&server);
+    server.graceful();
+    all_answer(&server);
+    let line = server.wait_for_log("descriptors that may be open");
+    assert!(line.contains(&format!("the {LIMIT} of httpd")), "{line}");
+    server.stop();
 }
 
 #[test]

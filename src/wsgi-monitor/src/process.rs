@@ -107,6 +107,8 @@ pub struct Launcher {
     gateway: Vec<u8>,
     default_python: Vec<u8>,
     client_uid: u32,
+    /// How many descriptors a daemon may have open.
+    open_files: u64,
     nothing: File,
     error_log: OwnedFd,
     /// Who this process runs as, for groups without an account of their own.
@@ -122,6 +124,7 @@ impl Launcher {
             gateway: config.gateway.clone(),
             default_python: config.default_python.clone(),
             client_uid: config.client_uid,
+            open_files: config.open_files,
             nothing: File::open("/dev/null")?,
             error_log: io::stderr().as_fd().try_clone_to_owned()?,
             own_account: accounts::by_uid(accounts::own_uid())?,
@@ -238,6 +241,7 @@ impl Launcher {
             .descriptor(shared.hints.as_fd(), daemon_fd::HINTS)
             .descriptor(channel, daemon_fd::MONITOR)
             .umask(spec.process.umask.unwrap_or(DEFAULT_UMASK))
+            .open_files(self.open_files)
             .session()
             .parent_death_signal(libc::SIGTERM);
         for (name, value) in environment {

@@ -10,7 +10,8 @@
 //! * [`socket_names`] are the paths of sockets that are made while the server runs.
 //! * [`hints`] and [`memory`] are memory shared by descriptor, [`waiting`] memory shared by forks; [`inherited`] takes over what a
 //!   parent process left open.
-//! * [`spawn`], [`mod@fork`], [`process`] and [`signals`] start, watch and end processes.
+//! * [`spawn`], [`mod@fork`], [`process`] and [`signals`] start, watch and end processes; [`open_files`]
+//!   bounds what they hold.
 //! * [`accounts`], [`clock`] and [`log`] answer who, when, and write down what; [`rights`] reads
 //!   files for somebody.
 
@@ -24,6 +25,7 @@ pub mod hints;
 pub mod inherited;
 pub mod log;
 pub mod memory;
+pub mod open_files;
 pub mod packet;
 pub mod pipe;
 pub mod process;

@@ -84,6 +84,8 @@ steps! {
     AddressSpace = 15, "limit the address space of";
     /// chroot(2).
     Root = 16, "change the root directory of";
+    /// setrlimit(2) of RLIMIT_NOFILE.
+    OpenFiles = 17, "limit the descriptors of";
 }
 
 /// Why a program did not start. The new process, if there was one, is gone and reaped.
@@ -132,6 +134,7 @@ pub struct Command<'fd> {
     umask: Option<u32>,
     priority: Option<i32>,
     limits: Vec<Limit>,
+    open_files: Option<u64>,
     root: Option<PathBuf>,
     directory: Directory,
     session: bool,
@@ -150,6 +153,7 @@ impl<'fd> Command<'fd> {
             umask: None,
             priority: None,
             limits: Vec::new(),
+            open_files: None,
             root: None,
             directory: Directory::Inherited,
             session: false,
@@ -199,6 +203,13 @@ impl<'fd> Command<'fd> {
     /// Limits what it may use; root alone may ask for more than this process has.
     pub fn limit(&mut self, limit: Limit) -> &mut Self {
         self.limits.push(limit);
+        self
+    }
+
+    /// Lets it have so many descriptors open, as far as the hard limit goes, whatever this process has:
+    /// the soft limit alone.
+    pub fn open_files(&mut self, soft: u64) -> &mut Self {
+        self.open_files = Some(soft);
         self
     }
 

@@ -88,6 +88,26 @@ fn a_session_umask_and_directory_are_set() {
 }
 
 #[test]
+fn a_program_may_have_fewer_descriptors_open_than_who_starts_it_has() {
+    // Numbers from 64 upwards belong to somebody, whatever other tests of this process hold.
+    let held: Vec<_> = (0..64).map(|_| pipe::pair().unwrap()).collect();
+    let text = output_of("ulimit -Sn; [ -e /dev/fd/7 ]", |command| {
+        let (reader, _) = held.last().unwrap();
+        command.descriptor(reader.as_fd(), 7).open_files(48);
+    });
+    drop(held);
+    assert_eq!(text.unwrap(), "48\n");
+}
+
+#[test]
+fn a_program_may_have_as_many_descriptors_open_as_the_hard_limit_says() {
+    let text = output_of("[ $(ulimit -Sn) = $(ulimit -Hn) ] && echo all", |command| {
+        command.open_files(u64::MAX);
+    });
+    assert_eq!(text.unwrap(), "all\n");
+}
+
+#[test]
 fn a_program_that_is_missing_is_named() {
     let error = Command::new("/no/such/python").start().unwrap_err();
     assert_eq!(

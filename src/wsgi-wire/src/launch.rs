@@ -368,6 +368,9 @@ record! {
         templates: List<TemplateSpec>,
         /// What the paths of sockets of this generation begin with.
         socket_prefix: Vec<u8>,
+        /// How many descriptors a daemon may have open (RLIMIT_NOFILE): what httpd was started with,
+        /// while parent and monitor may have more.
+        open_files: u64,
     }
 }
 
@@ -522,6 +525,7 @@ mod tests {
                 ..TemplateSpec::default()
             }]),
             socket_prefix: b"/run/wsgi.1.1".to_vec(),
+            open_files: 1024,
         };
         assert_eq!(MonitorConfig::from_bytes(&config.to_bytes()), Ok(config));
     }

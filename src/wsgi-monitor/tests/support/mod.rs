@@ -145,6 +145,7 @@ impl Setup {
             groups: List(vec![group(&directory, processes)]),
             templates: List(Vec::new()),
             socket_prefix: bytes_of(&directory.join("made")),
+            open_files: 1024,
         };
         let setup = Setup { directory, config };
         setup.write_program("bin/python", script);

@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use super::{Command, Directory, Identity, Limit, Step, Strings, pointers};
 use crate::call::check;
-use crate::{process, signals};
+use crate::{open_files, process, signals};
 
 /// Status of a new process that could not become its program; its parent takes the report instead.
 const NOT_STARTED: i32 = 127;
@@ -28,6 +28,7 @@ pub(super) struct Plan<'a> {
     umask: Option<u32>,
     priority: Option<i32>,
     limits: &'a [Limit],
+    open_files: Option<u64>,
     root_will_do: bool,
     session: bool,
     parent_death_signal: Option<i32>,
@@ -59,6 +60,7 @@ impl<'a> Plan<'a> {
             umask: command.umask,
             priority: command.priority,
             limits: &command.limits,
+            open_files: command.open_files,
             root_will_do: matches!(command.directory, Directory::OrRoot(_)),
             session: command.session,
             parent_death_signal: command.parent_death_signal,
@@ -110,7 +112,15 @@ impl<'a> Plan<'a> {
             unsafe { libc::umask(umask as libc::mode_t) };
         }
         at(Step::Directory, self.enter_directory())?;
+        if self.open_files.is_some() {
+            // While they are arranged they take numbers beyond those of whoever started us, which may
+            // hold more than the program shall.
+            at(Step::OpenFiles, open_files::set_soft(u64::MAX))?;
+        }
         at(Step::Descriptors, self.arrange_descriptors())?;
+        if let Some(soft) = self.open_files {
+            at(Step::OpenFiles, open_files::set_soft(soft))?;
+        }
         // SAFETY: null-terminated arrays of C strings, made before the fork and still owned by
         // the plan.
         unsafe {
@@ -269,14 +279,9 @@ fn close_on_exec(first: RawFd, last: libc::c_uint) -> io::Result<()> {
 }
 
 fn close_each_on_exec(first: RawFd, last: libc::c_uint) -> io::Result<()> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: room for one `struct rlimit`.
-    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
     // The hard limit: a descriptor may be older than a lowered soft one.
-    let end = limit.rlim_max.min(1 << 20).min(libc::rlim_t::from(last));
+    let hard = open_files::limit()?.hard;
+    let end = hard.min(1 << 20).min(u64::from(last));
     for fd in first..RawFd::try_from(end).unwrap_or(RawFd::MAX) {
         // SAFETY: F_SETFD takes an integer; numbers that are not open fail with EBADF.
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
