@@ -102,7 +102,10 @@ pub fn find_program(home: Option<&[u8]>) -> Result<PathBuf, LoadError> {
             .find(|path| path.is_file())
             .ok_or(LoadError::NoPython3);
     };
-    let bin = Path::new(OsStr::from_bytes(home)).join("bin");
+    let home = Path::new(OsStr::from_bytes(home));
+    // A link may lead to another environment tomorrow, from which this process must not import.
+    let resolved = home.canonicalize();
+    let bin = resolved.as_deref().unwrap_or(home).join("bin");
     let candidates = [bin.join("python"), bin.join("python3")];
     let missing = || LoadError::NoProgram(candidates[0].clone());
     candidates

@@ -7,6 +7,7 @@
 mod support;
 
 mod body;
+mod changed_venvs;
 mod chroot;
 mod cloned_groups;
 mod configurations;

@@ -199,10 +199,17 @@ impl Launcher {
     }
 
     /// The paths to try, in order. The path tells Python which environment it belongs to, so it
-    /// must be the environment's own and not what a link there points at.
+    /// must be the environment's own and not what the link `bin/python` there points at.
     fn interpreters(&self, spec: &GroupSpec) -> Result<Vec<PathBuf>, LaunchError> {
         if let Some(home) = &spec.python_home {
             let home = Path::new(OsStr::from_bytes(home));
+            // A link may lead to another environment tomorrow, from which a process that runs today
+            // must not import; inside of a new root only the process could follow it.
+            let resolved = match &spec.process.chroot {
+                None => home.canonicalize().ok(),
+                Some(_) => None,
+            };
+            let home = resolved.as_deref().unwrap_or(home);
             return Ok(HOME_INTERPRETERS.map(|name| home.join(name)).into());
         }
         let name = Path::new(OsStr::from_bytes(&self.default_python));
