@@ -3,8 +3,8 @@
 //! Written by the test thread into a fresh server root. `@ROOT@`, `@APPS@`, `@STATE@` and `@PORT@`
 //! in directives stand for the server's own directories and port.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::apache::{apache, compat, module};
+use crate::memory_group::MemoryGroup;
 use crate::server::Server;
 use crate::turn::Turn;
 use crate::validation;
@@ -73,6 +74,7 @@ pub struct Builder {
     files: Vec<(String, String)>,
     user: Option<String>,
     open_files: Option<u32>,
+    memory_group: Option<File>,
     alone: bool,
 }
 
@@ -92,6 +94,7 @@ impl Builder {
             files: Vec::new(),
             user: None,
             open_files: None,
+            memory_group: None,
             alone: false,
         }
     }
@@ -156,6 +159,12 @@ impl Builder {
         self
     }
 
+    /// Starts httpd, and so everything that it starts, in this control group.
+    pub fn memory_group(mut self, group: &MemoryGroup) -> Builder {
+        self.memory_group = Some(group.door().expect("the group is ours"));
+        self
+    }
+
     /// Runs while no other test runs a server.
     pub fn alone(mut self) -> Builder {
         self.alone = true;
@@ -198,6 +207,7 @@ impl Builder {
             configuration: self.configuration(),
             user: self.user.clone(),
             open_files: self.open_files,
+            memory_group: self.memory_group,
             root,
         };
         site.populate(&self.files).expect("the server root is ours");
@@ -252,6 +262,7 @@ pub struct Site {
     configuration: String,
     user: Option<String>,
     open_files: Option<u32>,
+    memory_group: Option<File>,
 }
 
 impl Site {
@@ -277,6 +288,11 @@ impl Site {
         };
         if let Some(soft) = self.open_files {
             lower_open_files(&mut command, soft);
+        }
+        if let Some(group) = &self.memory_group {
+            let group = group.try_clone().expect("a descriptor");
+            // SAFETY: one system call on a descriptor that the closure owns (signal-safety(7)).
+            unsafe { command.pre_exec(move || (&group).write_all(b"0")) };
         }
         command.env_clear().env(
             "PATH",

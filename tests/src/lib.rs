@@ -10,6 +10,7 @@ pub mod configuration;
 pub mod curl;
 pub mod error_log;
 pub mod load;
+pub mod memory_group;
 pub mod process;
 pub mod python;
 pub mod server;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use wsgi_tests::apache::only_ours;
 use wsgi_tests::error_log::ErrorLog;
+use wsgi_tests::memory_group::MemoryGroup;
 use wsgi_tests::{Mode, Server, wait};
 
 /// Ends its process as a fault in an extension module does, in a function with a telling name.
@@ -67,6 +68,53 @@ fn the_log_of_the_virtual_host_tells_how_its_daemon_died_and_where_python_was() 
     for part in ["SIGSEGV", "the_culprit", "imported by the shop"] {
         assert!(!main.contains(part), "{part:?} in {main}");
     }
+}
+
+/// `/eat` takes memory until there is none.
+const EATS: &str = "\
+def application(environ, start_response):
+    taken = []
+    if environ['PATH_INFO'] == '/eat':
+        while len(taken) < 100:
+            taken.append(b'x' * (8 << 20))
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'survived']
+";
+
+#[test]
+fn a_daemon_that_the_kernel_kills_for_want_of_memory_is_told_from_one_that_somebody_killed() {
+    if only_ours("its log says less") {
+        return;
+    }
+    let Some(group) = MemoryGroup::new(256 << 20) else {
+        return;
+    };
+    let mut server = Server::builder(Mode::Daemon)
+        .file("apps/eats/app.wsgi", EATS)
+        .app("/", "eats")
+        .memory_group(&group)
+        .start();
+    server.expect_log("ended with signal 9");
+    server.allow_log("ended before its response was complete");
+    let ended = |server: &Server, pid: u32| {
+        server.wait_for_log(&format!("process {pid} ended with signal 9 (SIGKILL)"))
+    };
+    assert_eq!(server.get("/").status(), 200);
+    let killed = server.daemons()[0].clone();
+    killed.signal(libc::SIGKILL);
+    let line = ended(&server, killed.pid);
+    assert!(!line.contains("memory"), "{line}");
+    assert_eq!(server.get("/").status(), 200);
+    let hungry = server.daemons()[0].clone();
+    assert_eq!(server.get("/eat").status(), 502);
+    let line = ended(&server, hungry.pid);
+    assert!(
+        line.contains("1 request(s): the kernel killed it for want of memory"),
+        "{line}"
+    );
+    assert_eq!(server.get("/").status(), 200);
+    // The group can go once the server has gone.
+    drop(server);
 }
 
 #[test]
