@@ -40,7 +40,7 @@ pub fn answer(
     call: &Arc<Call>,
     exchange: &dyn Exchange,
 ) -> Verdict {
-    let attached = request.interpreter.attach();
+    let attached = request.interpreter.attach_in_turn();
     let python = attached.python();
     let called = call_all(python, request, functions, (call, exchange));
     let answers = match called {

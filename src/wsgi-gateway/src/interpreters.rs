@@ -95,6 +95,11 @@ impl Interpreter {
         Attached::new(&self.state)
     }
 
+    /// Attaches the calling thread to run a request, in the order in which requests come.
+    pub fn attach_in_turn(&self) -> Attached<'_> {
+        Attached::in_turn(&self.state)
+    }
+
     /// The script at `path`, loaded or not.
     pub fn script(&self, path: &[u8]) -> Arc<Script> {
         let mut scripts = self.scripts.lock();
@@ -418,7 +423,8 @@ impl Interpreters {
         );
         let rule = self.choice.rule(group, own_gil);
         let attached = self.main.attach();
-        match attached.into_new_interpreter(made.count, own_gil) {
+        let sharing = (!own_gil).then_some(&self.main.state);
+        match attached.into_new_interpreter(made.count, sharing) {
             Some((guard, state)) => {
                 made.count += 1;
                 let python = guard.python();

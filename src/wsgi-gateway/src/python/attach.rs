@@ -7,11 +7,13 @@
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pyo3::ffi;
 
+use super::entrance::Entrance;
 use super::new_interpreter;
 
 /// Proof that this thread is attached to an interpreter, for as long as `'p`.
@@ -57,6 +59,8 @@ impl<'p> Python<'p> {
 pub struct InterpreterState {
     state: *mut ffi::PyInterpreterState,
     index: usize,
+    /// The way to its GIL, which it may share with others.
+    entrance: Arc<Entrance>,
 }
 
 // SAFETY: the pointer is only handed to PyThreadState_New, which locks for itself.
@@ -198,17 +202,26 @@ pub fn leave_threads() {
 /// Takes over the interpreter that the calling thread is attached to by other means, with the
 /// current thread state as this thread's. `index` counts the interpreters of the process.
 pub fn adopt_current(python: Python<'_>, index: usize) -> InterpreterState {
-    let (interpreter, state) = current(python, index);
+    let (interpreter, state) = current(python, index, Arc::default());
     remember(index, Cached { state, own: false });
     interpreter
 }
 
-fn current(_: Python<'_>, index: usize) -> (InterpreterState, *mut ffi::PyThreadState) {
+fn current(
+    _: Python<'_>,
+    index: usize,
+    entrance: Arc<Entrance>,
+) -> (InterpreterState, *mut ffi::PyThreadState) {
     // SAFETY: attached, so there is a current thread state.
     let current = unsafe { ffi::PyThreadState_Get() };
     // SAFETY: current is a live thread state.
     let state = unsafe { ffi::PyThreadState_GetInterpreter(current) };
-    (InterpreterState { state, index }, current)
+    let interpreter = InterpreterState {
+        state,
+        index,
+        entrance,
+    };
+    (interpreter, current)
 }
 
 fn remember(index: usize, cached: Cached) {
@@ -223,7 +236,11 @@ fn remember(index: usize, cached: Cached) {
 
 /// The calling thread is attached to an interpreter until this is dropped.
 #[derive(Debug)]
-pub struct Attached<'i>(PhantomData<(&'i InterpreterState, *mut ())>);
+pub struct Attached<'i> {
+    /// By which the thread came in, if it queued for its turn.
+    entrance: Option<&'i Entrance>,
+    on_thread: PhantomData<(&'i InterpreterState, *mut ())>,
+}
 
 impl<'i> Attached<'i> {
     /// Waits for the GIL and attaches the calling thread, which must not be attached.
@@ -231,6 +248,33 @@ impl<'i> Attached<'i> {
     /// # Panics
     /// When this thread is attached by another guard: waiting would never end.
     pub fn new(interpreter: &'i InterpreterState) -> Self {
+        let state = Self::state_in(interpreter);
+        // SAFETY: the state is this thread's, and its flag tells that none is current.
+        measured(|| unsafe { ffi::PyEval_RestoreThread(state) });
+        Attached::without_entrance()
+    }
+
+    /// The same in the order in which requests come.
+    pub fn in_turn(interpreter: &'i InterpreterState) -> Self {
+        let state = Self::state_in(interpreter);
+        let entrance = &*interpreter.entrance;
+        // SAFETY: the state is this thread's, and its flag tells that none is current.
+        measured(|| entrance.pass(|| unsafe { ffi::PyEval_RestoreThread(state) }));
+        Attached {
+            entrance: Some(entrance),
+            on_thread: PhantomData,
+        }
+    }
+
+    fn without_entrance() -> Self {
+        Attached {
+            entrance: None,
+            on_thread: PhantomData,
+        }
+    }
+
+    /// The calling thread's state in the interpreter, about to become its current one.
+    fn state_in(interpreter: &InterpreterState) -> *mut ffi::PyThreadState {
         let cached = THREAD.with(|thread| {
             assert!(
                 !thread.attached.replace(true),
@@ -238,7 +282,7 @@ impl<'i> Attached<'i> {
             );
             thread.states.borrow().get(interpreter.index).copied()
         });
-        let state = match cached {
+        match cached {
             Some(cached) if !cached.state.is_null() => cached.state,
             _ => {
                 // SAFETY: the interpreter lives; the function may be called without the GIL.
@@ -247,10 +291,7 @@ impl<'i> Attached<'i> {
                 remember(interpreter.index, Cached { state, own: true });
                 state
             }
-        };
-        // SAFETY: the state is this thread's, and the flag above tells that none is current.
-        measured(|| unsafe { ffi::PyEval_RestoreThread(state) });
-        Attached(PhantomData)
+        }
     }
 
     /// The proof for functions that touch objects.
@@ -259,16 +300,17 @@ impl<'i> Attached<'i> {
     }
 
     /// Makes a new interpreter next to the attached main one; the guard then stands for the new one.
-    /// `None` when Python could not, which has then printed why.
+    /// It shares the GIL of `sharing`, or has one of its own. `None` when Python could not make it,
+    /// which has then printed why.
     pub fn into_new_interpreter(
         self,
         index: usize,
-        own_gil: bool,
+        sharing: Option<&InterpreterState>,
     ) -> Option<(Attached<'static>, InterpreterState)> {
         // SAFETY: attached, so there is a current thread state to come back to.
         let back = unsafe { ffi::PyThreadState_Get() };
         // SAFETY: attached.
-        let created = unsafe { new_interpreter::create(own_gil) };
+        let created = unsafe { new_interpreter::create(sharing.is_none()) };
         if created.is_null() {
             // SAFETY: after a failure no thread state is current but the GIL is held.
             unsafe { ffi::PyThreadState_Swap(back) };
@@ -276,8 +318,10 @@ impl<'i> Attached<'i> {
         }
         std::mem::forget(self);
         // The new interpreter's first thread state stays with it, unused: see `Cached::own`.
-        let (interpreter, _) = current(Python(PhantomData), index);
-        Some((Attached(PhantomData), interpreter))
+        let entrance = sharing.map(|other| Arc::clone(&other.entrance));
+        let python = Python(PhantomData);
+        let (interpreter, _) = current(python, index, entrance.unwrap_or_default());
+        Some((Attached::without_entrance(), interpreter))
     }
 }
 
@@ -286,5 +330,8 @@ impl Drop for Attached<'_> {
         // SAFETY: attached since new().
         unsafe { ffi::PyEval_SaveThread() };
         THREAD.with(|thread| thread.attached.set(false));
+        if let Some(entrance) = self.entrance {
+            entrance.leave();
+        }
     }
 }

@@ -9,6 +9,7 @@
 mod attach;
 mod callback;
 mod description;
+mod entrance;
 mod error;
 mod fork;
 mod initialize;

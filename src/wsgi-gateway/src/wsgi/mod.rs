@@ -102,7 +102,7 @@ impl<'e> Session<'e> {
             observe::begin(&self.call, request.head, request.daemon_start);
         }
         let result = {
-            let attached = request.interpreter.attach();
+            let attached = request.interpreter.attach_in_turn();
             let python = attached.python();
             let result = attend(python, request, &self.call, self.exchange, &mut self.body);
             if request.head.flags & flag::RELOADING != 0 && request.module.wants_new_stamp(python) {
