@@ -7,6 +7,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 MIB = b"m" * (1 << 20)
 PIECE = b"c" * (1 << 14)
 ROWS = [{"id": number, "name": f"row {number}", "price": number * 1.25} for number in range(180)]
+JSON = json.dumps(ROWS).encode()
 
 
 def hello(environ, start_response):
@@ -14,10 +15,17 @@ def hello(environ, start_response):
     return [b"Hello World!"]
 
 
-def table(environ, start_response):
-    body = json.dumps(ROWS).encode()
+def answer_json(start_response, body):
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]
+
+
+def table(environ, start_response):
+    return answer_json(start_response, json.dumps(ROWS).encode())
+
+
+def bytes10k(environ, start_response):
+    return answer_json(start_response, JSON)
 
 
 def whole(environ, start_response):
@@ -45,6 +53,7 @@ def echo(environ, start_response):
 PATHS = {
     "hello": hello,
     "json": table,
+    "bytes10k": bytes10k,
     "whole": whole,
     "chunks": chunks,
     "file": file,

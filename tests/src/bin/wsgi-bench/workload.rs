@@ -56,6 +56,7 @@ const fn get(name: &'static str, path: &'static str, received: usize) -> Workloa
 pub const WORKLOADS: &[Workload] = &[
     get("hello", "hello", 12),
     get("json", "json", 0),
+    get("bytes10k", "bytes10k", 0),
     Workload {
         headers: 40,
         ..get("headers", "hello", 12)
