@@ -36,6 +36,7 @@ mod identity;
 mod inactivity;
 mod interpreters;
 mod isolation;
+mod keyed_accounts;
 mod limits;
 mod malformed;
 mod many_groups;

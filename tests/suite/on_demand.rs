@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use wsgi_tests::apache::{apache, only_ours};
 use wsgi_tests::load::Load;
 use wsgi_tests::process::Process;
-use wsgi_tests::{Builder, Mode, Request, Response, Server, curl, wait};
+use wsgi_tests::{Builder, Mode, Request, Response, Server, wait};
 
+use crate::keyed_accounts::account;
 use crate::support::facts_of;
 
 /// What makes every test of this file one of ours.
-const OURS: &str = "it has no templates";
+pub const OURS: &str = "it has no templates";
 
 /// A server whose applications run in groups of the template `t`, by the client's host.
 fn by_host(options: &str) -> Builder {
@@ -144,96 +145,6 @@ fn a_key_is_what_httpd_makes_of_the_expression() {
     assert_eq!(server.daemons().len(), 3);
     server.wait_for_log("process group 't': 'a-a b.GET' cannot be a key");
     server.expect_log("no WSGIDaemonProcess defines the process group 'other/x'");
-}
-
-/// A server whose users run applications under their own accounts.
-fn by_user(options: &str) -> Builder {
-    Server::builder(Mode::Embedded)
-        .modules(&["authn_core", "authn_file", "auth_basic", "authz_user"])
-        .file("users", &users(&["games", "man", "root", "nobody-knows"]))
-        .directive(&format!("WSGIDaemonTemplate user {options}"))
-        .directive("WSGIProcessGroup user/%{REMOTE_USER}")
-        .app("/app", "process")
-        .app("/open", "process")
-        .directive(
-            "<Location /app>\nAuthType Basic\nAuthName users\nAuthUserFile @ROOT@/users\n\
-             Require valid-user\n</Location>",
-        )
-}
-
-/// A password file in which each user's password is `secret`.
-fn users(names: &[&str]) -> String {
-    let line = |name: &&str| format!("{name}:{{SHA}}5en6G6MezRroT3XKqkdPOmY/BfQ=\n");
-    names.iter().map(line).collect()
-}
-
-fn as_user(server: &Server, name: &str) -> (u16, String) {
-    let url = format!("http://{}/app", server.address());
-    let answer = curl::fetch(&url, &["--user", &format!("{name}:secret")]);
-    (
-        answer.status,
-        String::from_utf8_lossy(&answer.body).into_owned(),
-    )
-}
-
-/// Uid, gid and home of an account.
-fn account(name: &str) -> [String; 3] {
-    let text = std::fs::read_to_string("/etc/passwd").expect("readable");
-    let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let fields = lines.find(|fields| fields[0] == name).expect("known");
-    [fields[2], fields[3], fields[5]].map(str::to_owned)
-}
-
-#[test]
-fn authenticated_users_run_under_their_own_accounts() {
-    if only_ours(OURS) {
-        return;
-    }
-    if !apache().as_root {
-        eprintln!("SKIPPED: only root can start a daemon as another user");
-        return;
-    }
-    let mut server =
-        by_user("user=%{key} group=%{key} threads=2 minimum-uid=2 env=WHO=%{key}").start();
-    for name in ["games", "man"] {
-        let (status, text) = as_user(&server, name);
-        assert_eq!(status, 200, "{text}");
-        let facts = facts_of(&text);
-        let [uid, _, home] = account(name);
-        assert_eq!(facts["process_group"], format!("'user/{name}'"));
-        assert_eq!(
-            (&facts["uid"], &facts["home"]),
-            (&uid, &format!("'{home}'"))
-        );
-        assert!(!facts["groups"].contains("33"), "{}", facts["groups"]);
-        assert!(
-            facts["variables"].contains("'WHO'"),
-            "{}",
-            facts["variables"]
-        );
-    }
-    assert_eq!(as_user(&server, "root").0, 403);
-    assert_eq!(as_user(&server, "nobody-knows").0, 403);
-    // Nobody is logged in there, which the configuration should not have let through.
-    assert_eq!(server.get("/open").status(), 500);
-    server.expect_log("'user/root' is not made: the id 0 of user 'root' is below minimum-uid=2");
-    server.expect_log("'user/nobody-knows' is not made: there is no user 'nobody-knows'");
-    server.expect_log("process group 'user/%{REMOTE_USER}': the key is empty in this request");
-    assert_eq!(server.daemons().len(), 2);
-}
-
-#[test]
-fn accounts_of_the_system_are_below_the_default() {
-    if only_ours(OURS) {
-        return;
-    }
-    if !apache().as_root {
-        eprintln!("SKIPPED: only root can start a daemon as another user");
-        return;
-    }
-    let mut server = by_user("user=%{key} threads=2").start();
-    assert_eq!(as_user(&server, "games").0, 403);
-    server.expect_log("the id 5 of user 'games' is below minimum-uid=1000");
 }
 
 #[test]

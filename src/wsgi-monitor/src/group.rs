@@ -106,6 +106,11 @@ impl Group {
         self.id
     }
 
+    /// What it was made from.
+    pub fn spec(&self) -> &GroupSpec {
+        &self.spec
+    }
+
     /// Its hint page.
     pub fn hints(&self) -> BorrowedFd<'_> {
         self.descriptors.hints.as_fd()

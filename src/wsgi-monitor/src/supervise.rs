@@ -173,6 +173,9 @@ impl Supervisor {
 
     /// Does what is due by now.
     fn keep_going(&mut self, now: Instant) {
+        if self.phase != Phase::Draining {
+            self.templates.check_accounts(&mut self.groups, now);
+        }
         for group in &mut self.groups {
             match group.is_ending() {
                 false => group.keep_going(&self.tools, now),

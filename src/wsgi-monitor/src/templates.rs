@@ -61,6 +61,8 @@ struct Made {
     id: u32,
     /// When it was last seen in use, asked for or made.
     used: Instant,
+    /// The accounts that its key names were looked up for the first start already.
+    fresh: bool,
     /// It is on its way out and takes no requests.
     ending: bool,
 }
@@ -203,7 +205,7 @@ impl Templates {
             return Err(full("are in use, as many as may be"));
         };
         let why = format!("ends to make room for '{name}/{}'", text(key));
-        end(made, groups, &why, now);
+        end(made, groups, Level::Info, &why, now);
         Ok(())
     }
 
@@ -240,9 +242,28 @@ impl Templates {
             key: key.to_vec(),
             id,
             used: now,
+            fresh: true,
             ending: false,
         });
         Ok(id)
+    }
+
+    /// Ends groups of whom something is to be started, and whose accounts are not what they were:
+    /// their numbers may be somebody else's by now.
+    pub fn check_accounts(&mut self, groups: &mut [Group], now: Instant) {
+        for made in self.made.iter_mut().filter(|made| !made.ending) {
+            let spec = &self.specs[made.template];
+            let Some(at) = position(groups, made.id).filter(|_| names_account(spec)) else {
+                continue;
+            };
+            let due = groups[at].next_due().is_some_and(|due| due <= now);
+            if !due || std::mem::take(&mut made.fresh) {
+                continue;
+            }
+            if let Some(why) = changed(spec, groups[at].spec(), &made.key) {
+                end(made, groups, Level::Error, &format!("ends: {why}"), now);
+            }
+        }
     }
 
     /// Ends groups that nobody has used for inactivity-timeout, and forgets those that have ended.
@@ -271,7 +292,7 @@ impl Templates {
                 let why = format!(
                     "ends, as there was no request within inactivity-timeout ({seconds} s)"
                 );
-                end(made, groups, &why, now);
+                end(made, groups, Level::Info, &why, now);
             }
         }
     }
@@ -320,12 +341,12 @@ fn due(specs: &[TemplateSpec], made: &Made) -> Option<Instant> {
 }
 
 /// Lets a group finish what it runs. Its path goes first: who comes from now on asks for another.
-fn end(made: &mut Made, groups: &mut [Group], why: &str, now: Instant) {
+fn end(made: &mut Made, groups: &mut [Group], level: Level, why: &str, now: Instant) {
     made.ending = true;
     if let Some(at) = position(groups, made.id) {
         let group = &mut groups[at];
         remove_socket(Path::new(OsStr::from_bytes(group.socket())));
-        group.log(Level::Info, why);
+        group.log(level, why);
         group.drain(now);
     }
 }
@@ -340,6 +361,32 @@ fn instantiate(spec: &TemplateSpec, key: &[u8]) -> Result<GroupSpec, Refused> {
         check_python(home)?;
     }
     Ok(group)
+}
+
+/// Whether the key names accounts.
+fn names_account(spec: &TemplateSpec) -> bool {
+    let names = [
+        &spec.user,
+        &spec.group_name,
+        &spec.script_user,
+        &spec.script_group,
+    ];
+    names.into_iter().any(Option::is_some)
+}
+
+/// Why the group of this key would be another one if it were made now, if it would. Accounts that
+/// cannot be looked up at the moment have not changed.
+fn changed(spec: &TemplateSpec, group: &GroupSpec, key: &[u8]) -> Option<String> {
+    let identity = identity_of(spec, group, key);
+    let owner = script_owner_of(spec, group, key);
+    match (identity, owner) {
+        (Err((Refusal::System, _)), _) | (_, Err((Refusal::System, _))) => None,
+        (Err((_, reason)), _) | (_, Err((_, reason))) => Some(reason),
+        (Ok(identity), Ok(owner)) => {
+            let same = identity == group.identity && owner == group.gateway.script_owner;
+            (!same).then(|| "the account that its key names has changed".to_owned())
+        }
+    }
 }
 
 /// Refuses a Python that is not there, which every request would have to wait for. What else may be
