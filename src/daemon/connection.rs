@@ -132,6 +132,7 @@ impl Group {
             group: self.display_name(),
             expected,
             left,
+            telling: queue.refusals().note(),
         })
     }
 
@@ -139,6 +140,7 @@ impl Group {
         DaemonError::Expired {
             group: self.display_name(),
             waited: queue.timeout(),
+            telling: queue.refusals().note(),
         }
     }
 

@@ -12,6 +12,7 @@ use thiserror::Error;
 use wsgi_wire::control::Refusal;
 use wsgi_wire::{Blame, Failure, WireError};
 
+use super::refusals::Telling;
 use crate::httpd::log::{self, Level};
 use crate::httpd::pool::PoolStr;
 use crate::httpd::request::Request;
@@ -45,18 +46,22 @@ pub enum DaemonError {
     },
     /// The threads were busy for as long as the request may wait for one.
     #[error(
-        "no thread of group '{group}' came free within queue-timeout ({} s)", waited.as_secs()
+        "no thread of group '{group}' came free within queue-timeout ({} s){telling}",
+        waited.as_secs()
     )]
     Expired {
         /// The group.
         group: String,
         /// The option queue-timeout.
         waited: Duration,
+        /// How the log tells of it.
+        telling: Telling,
     },
     /// So many wait that the request would wait for too long.
     #[error(
         "group '{group}' is overloaded: a thread would come free in {:.1} s, which is over the \
-         {:.1} s that are left of queue-timeout", expected.as_secs_f64(), left.as_secs_f64()
+         {:.1} s that are left of queue-timeout{telling}",
+        expected.as_secs_f64(), left.as_secs_f64()
     )]
     Overloaded {
         /// The group.
@@ -65,6 +70,8 @@ pub enum DaemonError {
         expected: Duration,
         /// What is left of queue-timeout.
         left: Duration,
+        /// How the log tells of it.
+        telling: Telling,
     },
     /// The socket cannot be reached.
     #[error("cannot connect to the daemons of group '{group}' at {}: {source}", socket.display())]
@@ -193,6 +200,11 @@ impl DaemonError {
         match self {
             DaemonError::Gateway(failure) if failure.blame() == Blame::Client => Some(Level::Debug),
             DaemonError::Gateway(_) => None,
+            DaemonError::Overloaded { telling, .. } | DaemonError::Expired { telling, .. }
+                if *telling == Telling::Softly =>
+            {
+                Some(Level::Debug)
+            }
             _ => Some(Level::Error),
         }
     }

@@ -6,7 +6,8 @@
 //! * [`connection`] connects, keeps idle connections and chooses among them.
 //! * [`error`] is why there was no answer, and what the client is told then.
 //! * [`frames`] reads messages.
-//! * [`queue`] is what waits for a thread, where queue-timeout says for how long.
+//! * [`queue`] is what waits for a thread, where queue-timeout says for how long; [`refusals`] says how
+//!   often the log tells of what may not wait.
 //! * [`exchange`] is one request on one connection.
 //! * [`template`] knows the groups that were made on demand, and asks the monitor for others.
 
@@ -15,6 +16,7 @@ mod error;
 mod exchange;
 mod frames;
 mod queue;
+mod refusals;
 mod template;
 
 use std::path::PathBuf;
@@ -205,8 +207,8 @@ impl Group {
             match exchange.run(head, body) {
                 Outcome::Answered { status, connection } => {
                     self.keep(connection);
-                    if let (Some(queue), Some(service)) = (&self.queue, exchange.service()) {
-                        queue.note_service(service);
+                    if let Some(queue) = &self.queue {
+                        self.note_answered(queue, exchange.service(), request);
                     }
                     return Ok((status, exchange.into_answers()));
                 }
@@ -238,6 +240,20 @@ impl Group {
                 Level::Debug,
                 "the daemon did not take the request; once more",
             );
+        }
+    }
+
+    /// What a group with a queue learns from a request that was answered.
+    fn note_answered(&self, queue: &Queue, service: Option<Duration>, request: Request<'_>) {
+        if let Some(service) = service {
+            queue.note_service(service);
+        }
+        if let Some(others) = queue.refusals().overdue() {
+            let group = self.display_name();
+            let line = format!(
+                "group '{group}' has refused {others} more requests that would have waited for too long"
+            );
+            log::request(request, Level::Error, line);
         }
     }
 

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use wsgi_unix::hints::HintPage;
 use wsgi_unix::waiting::{Place, Waiting};
 
+use super::refusals::Refusals;
+
 /// How much longer than queue-timeout a child waits: a daemon refuses what is too late when it meets
 /// it, so whatever it has not refused by then nobody will start.
 pub const MARGIN: Duration = Duration::from_millis(100);
@@ -19,6 +21,7 @@ pub const MARGIN: Duration = Duration::from_millis(100);
 pub struct Queue {
     timeout: Duration,
     waiting: Waiting,
+    refusals: Refusals,
 }
 
 /// A place in the queue, until a thread takes the request or it is given up.
@@ -33,12 +36,21 @@ impl Queue {
     /// to be made in the parent, so that all children share it.
     pub fn new(timeout: Duration) -> std::io::Result<Queue> {
         let waiting = Waiting::new(timeout + MARGIN)?;
-        Ok(Queue { timeout, waiting })
+        Ok(Queue {
+            timeout,
+            waiting,
+            refusals: Refusals::default(),
+        })
     }
 
     /// queue-timeout.
     pub fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// What this child has refused.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// When a request that begins to wait now is given up.

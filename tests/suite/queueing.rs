@@ -102,6 +102,7 @@ fn load_that_a_group_cannot_bear_is_refused_early() {
         .start();
     server.expect_log("is overloaded");
     server.allow_log("queue-timeout");
+    server.expect_log("more requests that would have waited for too long");
     for _ in 0..2 {
         assert_eq!(server.get("/known?0.5").status(), 200);
     }
@@ -142,6 +143,31 @@ fn load_that_a_group_cannot_bear_is_refused_early() {
     }
     // The queue is empty again, and whoever comes now is served.
     assert_eq!(server.get("/calm").status(), 200);
+    told_together(&server, answers.len() - with(200).count());
+}
+
+/// Checks that the log tells of so many refusals with few lines: one at once, the others counted.
+#[track_caller]
+fn told_together(server: &Server, refused: usize) {
+    let count = |line: &String, before: &str| {
+        let (_, rest) = line.split_once(before)?;
+        rest.split(' ').next()?.parse::<usize>().ok()
+    };
+    wait::until_true("all are told of", || {
+        assert_eq!(server.get("/calm").status(), 200);
+        let mut lines = server.log().lines_with("is overloaded");
+        lines.extend(server.log().lines_with("came free within queue-timeout"));
+        let later = server.log().lines_with("has refused");
+        assert!(
+            2 * (lines.len() + later.len()) < refused,
+            "{lines:?} {later:?}"
+        );
+        let others = lines
+            .iter()
+            .filter_map(|line| count(line, "left of queue-timeout; "));
+        let later = later.iter().filter_map(|line| count(line, "has refused "));
+        lines.len() + others.sum::<usize>() + later.sum::<usize>() == refused
+    });
 }
 
 #[test]
