@@ -71,6 +71,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_pstrmemdup",
     "apr_rfc822_date",
     "apr_socket_timeout_(get|set)",
+    "apr_stat",
     "apr_strerror",
     "apr_table_(addn|get|setn|unset)",
     "apr_time_now",
@@ -106,6 +107,7 @@ const TYPES: &[&str] = &[
     "unixd_config_rec",
 ];
 const VARIABLES: &[&str] = &[
+    "APR_FINFO_MIN",
     "AP_EXPR_FLAG_STRING_RESULT",
     "AP_MODE_.*",
     "AP_MPMQ_.*",

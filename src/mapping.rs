@@ -26,6 +26,10 @@ pub fn translate(request: Request<'_>) -> Status {
         return Status::DECLINED;
     };
     request.set_target(filename, HANDLER);
+    if let Some((script, path_info)) = split(alias, filename.bytes()) {
+        let pool = request.pool();
+        request.split_target(pool.string(script), pool.string(path_info));
+    }
     // CGI's own alias leaves this note, by which other modules see that the mapping is deliberate.
     let (note, handler) = (PoolStr::constant(NOTE), PoolStr::constant(HANDLER));
     request.notes().set(note, handler);
@@ -38,6 +42,19 @@ fn first_match(request: Request<'_>) -> Option<(&'static Alias, PoolStr<'_>)> {
     let uri = request.uri().filter(|uri| uri.starts_with(b"/"))?;
     let mut aliases = config.aliases.iter();
     aliases.find_map(|alias| target(alias, request, uri).map(|filename| (*alias, filename)))
+}
+
+/// The script that the alias names, if it is not a directory's, and what of the path follows it.
+/// `None` where httpd would bring that into another form first.
+fn split<'f>(alias: &Alias, filename: &'f [u8]) -> Option<(&'f [u8], &'f [u8])> {
+    let script = &alias.script.target;
+    if alias.regex.is_some() || script.ends_with(b"/") {
+        return None;
+    }
+    let (script, path_info) = filename.split_at_checked(script.len())?;
+    let bends = |pair: &[u8]| pair == b"//" || pair == b"/.";
+    let straight = path_info.starts_with(b"/") && !path_info.windows(2).any(bends);
+    straight.then_some((script, path_info))
 }
 
 /// The alias that mapped this request.

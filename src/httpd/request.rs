@@ -245,6 +245,24 @@ impl<'r> Request<'r> {
         set_field!(self.raw, handler = handler.as_ptr());
     }
 
+    /// Splits the target into the script `filename` and the path behind it, if that is a file: httpd,
+    /// which looked it up by its whole name otherwise, in vain, then has no need to look at each
+    /// directory on the way to it, unless symbolic links are restricted (ap_directory_walk).
+    pub fn split_target(self, filename: PoolStr<'r>, path_info: PoolStr<'r>) {
+        let wanted = ffi::APR_FINFO_MIN as ffi::apr_int32_t;
+        let pool = self.pool().as_ptr();
+        // SAFETY: the request is alive, so the place for what is found is too.
+        let found = unsafe { &raw mut (*self.raw).finfo };
+        // SAFETY: a terminated name, and a place that the request's pool outlives.
+        let status = unsafe { ffi::apr_stat(found, filename.as_ptr(), wanted, pool) };
+        if status == 0 && field!(found, filetype) == ffi::apr_filetype_e_APR_REG {
+            set_field!(self.raw, filename = filename.as_ptr().cast_mut());
+            set_field!(self.raw, path_info = path_info.as_ptr().cast_mut());
+        } else {
+            set_field!(found, filetype = ffi::apr_filetype_e_APR_NOFILE);
+        }
+    }
+
     /// Replaces the name of the authenticated user.
     pub fn set_user(self, name: PoolStr<'r>) {
         set_field!(self.raw, user = name.as_ptr().cast_mut());

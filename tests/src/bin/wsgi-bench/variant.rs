@@ -16,6 +16,9 @@ use crate::workload::Script;
 const SIZES: &str = "StartServers 2\nServerLimit 2\nThreadLimit 64\nThreadsPerChild 64\n\
                      MaxRequestWorkers 128\nMinSpareThreads 1\nMaxSpareThreads 128";
 
+/// As the configuration says that httpd and every distribution ship.
+const NO_HTACCESS: &str = "<Directory />\nAllowOverride None\n</Directory>";
+
 /// What the variants need that is not ours.
 #[derive(Debug)]
 pub struct Peers {
@@ -160,6 +163,7 @@ fn configured(kind: Kind, script: Script, peers: &Peers, behind: u16) -> Option<
         .module_under_test(module.clone())
         .sizes(SIZES)
         .directive("LogLevel notice")
+        .directive(NO_HTACCESS)
         .file("htdocs/hello", "Hello World!")
         .file("htdocs/mib", &"m".repeat(1 << 20))
         .file("htdocs/whole", &"m".repeat(1 << 20))
