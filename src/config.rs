@@ -15,6 +15,7 @@ use wsgi_config::daemon_options::DaemonOptions;
 use wsgi_config::function_script::{FunctionScript, HandlerScript};
 use wsgi_config::interpreter::{Rule, Selector};
 use wsgi_config::layer::Setting;
+use wsgi_config::prefixes::Prefixes;
 use wsgi_config::proxy::{ProxyHeader, Subnet};
 use wsgi_config::telemetry::TelemetryService;
 use wsgi_wire::launch::PythonFlags;
@@ -170,9 +171,14 @@ pub struct Alias {
 /// What a server says for itself.
 #[derive(Debug, Default)]
 pub struct ServerConfig {
-    /// The aliases in the order they are searched: a virtual host's own first. Each lives in the
-    /// configuration's pool.
-    pub aliases: Vec<&'static Alias>,
+    /// Its own aliases in the order they are tried. Each lives in the configuration's pool.
+    aliases: Vec<&'static Alias>,
+    /// Where prefixes lead among them.
+    prefixes: Prefixes,
+    /// Those of WSGIScriptAliasMatch, which can only be tried, in their order.
+    expressions: Vec<usize>,
+    /// The main server, for a virtual host: what it says is tried after the host's own.
+    main: Option<&'static ServerConfig>,
 }
 
 impl ServerConfig {
@@ -190,8 +196,30 @@ impl ServerConfig {
         // SAFETY: as in `of`; the configuration is read by one thread, which holds no other
         // reference to the record.
         if let Some(config) = unsafe { record.as_mut() } {
+            let rank = config.aliases.len();
+            match alias.regex {
+                Some(_) => config.expressions.push(rank),
+                None => config.prefixes.add(&alias.script.url, rank),
+            }
             config.aliases.push(alias);
         }
+    }
+
+    /// What `target` gives for the first alias that takes `uri`, which begins with a slash. `target`
+    /// is asked only about the one whose prefix matches and about expressions, which it may refuse.
+    pub fn first_match<T>(
+        &self,
+        uri: &[u8],
+        target: impl Fn(&'static Alias) -> Option<T>,
+    ) -> Option<T> {
+        let prefix = self.prefixes.first_match(uri);
+        let expressions = self.expressions.iter().copied();
+        let mut candidates = expressions
+            .take_while(|&rank| prefix.is_none_or(|prefix| rank < prefix))
+            .chain(prefix);
+        candidates
+            .find_map(|rank| target(self.aliases[rank]))
+            .or_else(|| self.main?.first_match(uri, target))
     }
 }
 
@@ -213,8 +241,7 @@ pub struct DaemonGroup {
 impl DaemonGroup {
     /// Whether requests of this server may use it.
     pub fn is_open_to(&self, server: Server<'_>) -> bool {
-        let mut owners = self.servers.iter();
-        owners.any(|owner| server.may_use_what_is_of(*owner))
+        server.may_use_what_is_of(&self.servers)
     }
 }
 
@@ -363,15 +390,14 @@ impl Configuration {
             None => name == process_group,
         };
         let named = self.main_interpreter_groups.iter().any(|name| same(name));
-        let used_in = |server: &Server<'static>| {
-            !server.is_virtual()
-                || process_group.is_empty()
-                || self
-                    .process_group_uses
-                    .iter()
-                    .any(|(user, name)| user == server && (same(name) || name.starts_with(b"%")))
+        let uses = &self.main_interpreter_uses;
+        let everywhere =
+            |server: &Server<'static>| !server.is_virtual() || process_group.is_empty();
+        // The name first: few servers use a group, however many ask for the main interpreter.
+        let used_where_asked = |(user, name): &(Server<'static>, Vec<u8>)| {
+            (same(name) || name.starts_with(b"%")) && uses.contains(user)
         };
-        named || self.main_interpreter_uses.iter().any(used_in)
+        named || uses.iter().any(everywhere) || self.process_group_uses.iter().any(used_where_asked)
     }
 }
 
@@ -425,23 +451,23 @@ pub unsafe extern "C" fn on_create_server(
     })
 }
 
-/// Lays a virtual host's record over the main server's: its own aliases are searched first.
+/// Lets a virtual host's record lead to the main server's, which is searched after it.
 ///
 /// # Safety
-/// Called by httpd with the configuration's pool and two records that this module made.
+/// Called by httpd with the configuration's pool and two records that this module made, once for each
+/// virtual host that has one of its own.
 pub unsafe extern "C" fn on_merge_server(
-    pool: *mut ffi::apr_pool_t,
+    _: *mut ffi::apr_pool_t,
     main: *mut c_void,
     host: *mut c_void,
 ) -> *mut c_void {
     guard(host, || {
-        // SAFETY: as in `on_create_server`.
-        let pool = unsafe { Pool::from_raw(pool) };
-        // SAFETY: a record made by this module; read-only by now.
+        // SAFETY: a record made by this module, complete by now; it lives as long as the host's.
         let main = unsafe { &*main.cast::<ServerConfig>() };
-        // SAFETY: as above.
-        let host = unsafe { &*host.cast::<ServerConfig>() };
-        let aliases = host.aliases.iter().chain(&main.aliases).copied().collect();
-        (&raw mut *pool.place(ServerConfig { aliases })).cast()
+        // SAFETY: another record made by this module; the configuration is read by one thread, which
+        // holds no other reference to it.
+        let record = unsafe { &mut *host.cast::<ServerConfig>() };
+        record.main = Some(main);
+        host
     })
 }

@@ -40,8 +40,10 @@ pub fn translate(request: Request<'_>) -> Status {
 fn first_match(request: Request<'_>) -> Option<(&'static Alias, PoolStr<'_>)> {
     let config = ServerConfig::of(request.server())?;
     let uri = request.uri().filter(|uri| uri.starts_with(b"/"))?;
-    let mut aliases = config.aliases.iter();
-    aliases.find_map(|alias| target(alias, request, uri).map(|filename| (*alias, filename)))
+    config.first_match(uri, |alias| {
+        let filename = target(alias, request, uri)?;
+        Some((alias, filename))
+    })
 }
 
 /// The script that the alias names, if it is not a directory's, and what of the path follows it.

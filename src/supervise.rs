@@ -109,10 +109,7 @@ pub fn start(pool: Pool<'static>, server: Server<'static>) -> Result<(), StartEr
     let embedded = make_embedded(&configuration.borrow(), server, &directory);
     let keys = templates::take_keys(&mut configuration.borrow_mut(), &template_specs);
     let site = Site {
-        groups: groups
-            .iter()
-            .map(Made::for_children)
-            .collect::<Result<_, _>>()?,
+        groups: for_children(&groups)?,
         templates: templates::for_children(plan.templates, &childrens_end),
         keys,
         embedded,
@@ -187,6 +184,14 @@ struct Made {
     listener: OwnedFd,
     hints: OwnedFd,
     socket: PathBuf,
+}
+
+/// The groups as children look them up: in the order of their names.
+fn for_children(groups: &[Made]) -> Result<Vec<Group>, StartError> {
+    let made: Result<Vec<_>, _> = groups.iter().map(Made::for_children).collect();
+    let mut groups = made?;
+    groups.sort_unstable_by(|one, other| one.name().cmp(other.name()));
+    Ok(groups)
 }
 
 impl Made {

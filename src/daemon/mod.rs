@@ -147,8 +147,7 @@ impl Group {
 
     /// Whether a request of `server` may use it.
     pub fn is_open_to(&self, server: Server<'_>) -> bool {
-        let mut owners = self.servers.iter();
-        owners.any(|owner| server.may_use_what_is_of(*owner))
+        server.may_use_what_is_of(&self.servers)
     }
 
     /// Lets a daemon of the group answer the request.

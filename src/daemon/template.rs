@@ -89,8 +89,7 @@ impl Template {
 
     /// Whether a request of `server` may use it.
     pub fn is_open_to(&self, server: Server<'_>) -> bool {
-        let mut owners = self.parts.servers.iter();
-        owners.any(|owner| server.may_use_what_is_of(*owner))
+        server.may_use_what_is_of(&self.parts.servers)
     }
 
     /// Runs a request in the group of this key. A group that turns out to be gone has not begun it:

@@ -54,10 +54,15 @@ impl<'s> Server<'s> {
         unsafe { c_bytes(value) }.unwrap_or_default()
     }
 
-    /// Whether requests of this server may use what was defined in `owner`: what a virtual host
+    /// Whether requests of this server may use what was defined in `owners`: what a virtual host
     /// defines is for hosts of its name, for instance the same host with and without TLS.
-    pub fn may_use_what_is_of(self, owner: Server<'_>) -> bool {
-        !owner.is_virtual() || owner.raw == self.raw || owner.hostname() == self.hostname()
+    pub fn may_use_what_is_of(self, owners: &[Server<'_>]) -> bool {
+        // Names are compared only if need be: cloned hosts that share a group may be many.
+        let at_once = |owner: &Server<'_>| !owner.is_virtual() || owner.raw == self.raw;
+        owners.iter().any(at_once) || {
+            let name = self.hostname();
+            owners.iter().any(|owner| owner.hostname() == name)
+        }
     }
 
     /// ServerAdmin.

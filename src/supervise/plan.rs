@@ -109,13 +109,14 @@ pub fn resolve(configuration: &Configuration, server: Server<'static>) -> Result
 /// ask for it; an empty name is embedded mode.
 pub fn imports_of(configuration: &Configuration, process_group: &[u8]) -> Vec<ImportScript> {
     let mut scripts = Vec::new();
-    for import in &configuration.imports {
+    let imports = configuration.imports.iter();
+    for import in imports.filter(|import| import.process_group == process_group) {
         let script = ImportScript {
             script: import.script.clone(),
             application_group: import.application_group.clone(),
             callable: import.callable.clone(),
         };
-        if import.process_group == process_group && !scripts.contains(&script) {
+        if !scripts.contains(&script) {
             scripts.push(script);
         }
     }

@@ -18,6 +18,7 @@ pub mod import_script;
 pub mod interpreter;
 pub mod keyed;
 pub mod layer;
+pub mod prefixes;
 pub mod proxy;
 pub mod script_name;
 pub mod telemetry;
