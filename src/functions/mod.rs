@@ -22,7 +22,7 @@ use thiserror::Error;
 use wsgi_config::group::{expand_application_group, expand_process_group, is_computed};
 use wsgi_wire::function::Answer;
 use wsgi_wire::head::{Body, HeadBuilder};
-use wsgi_wire::{Blame, WireError};
+use wsgi_wire::{Blame, Failure, WireError};
 
 use crate::config::{DirectoryConfig, FunctionSite};
 use crate::daemon::DaemonError;
@@ -121,6 +121,9 @@ impl FunctionError {
     /// The HTTP status for a request that cannot be decided about.
     pub fn status(&self) -> u16 {
         match self {
+            FunctionError::Daemon(DaemonError::Gateway(Failure::Interrupted)) => {
+                Failure::Interrupted.status()
+            }
             FunctionError::Daemon(DaemonError::Gateway(_)) => 500,
             FunctionError::Daemon(error) => error.status(),
             FunctionError::Key { source, .. } => source.status(),
@@ -134,7 +137,8 @@ impl FunctionError {
             FunctionError::Missing { .. } | FunctionError::Returned { .. } => true,
             FunctionError::Daemon(DaemonError::Gateway(failure))
             | FunctionError::Embedded(EmbeddedError::Gateway(failure)) => {
-                failure.blame() == Blame::Application
+                // One that was cut short might have decided.
+                failure.blame() == Blame::Application && *failure != Failure::Interrupted
             }
             _ => false,
         }

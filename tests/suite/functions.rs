@@ -487,3 +487,61 @@ fn functions_wait_for_a_daemon_and_a_dead_one_decides_nothing() {
     let response = server.send(&Request::get("/page?true"));
     assert_eq!(response.status(), 200);
 }
+
+#[test]
+fn a_function_that_takes_too_long_is_interrupted_and_its_process_stays() {
+    if only_ours("its functions run in Apache's processes only") {
+        return;
+    }
+    let directive = "<LocationMatch ^/page>\n\
+         WSGIAccessScript @APPS@/naps/naps.py process-group=app\n</LocationMatch>";
+    let server = Server::builder(Mode::Daemon)
+        .file("htdocs/page", "the page\n")
+        .file(
+            "apps/naps/naps.py",
+            "import time\n\n\n\
+             def allow_access(environ, host):\n    \
+                 while environ['QUERY_STRING'] == 'nap':\n        \
+                     time.sleep(0.01)\n    \
+                 return True\n",
+        )
+        .app("/app", "hello")
+        .daemon("threads=2 request-timeout=1 interrupt-timeout=60")
+        .directive(directive)
+        .start();
+    assert_eq!(server.get("/page").status(), 200);
+    let before = server.daemons();
+    assert_eq!(server.get("/page?nap").status(), 504);
+    server.wait_for_log("Injected RequestTimeout into thread");
+    server.wait_for_log("Request interrupted by RequestTimeout; thread recovered");
+    assert_eq!(server.get("/page").status(), 200);
+    assert_eq!(server.daemons(), before);
+}
+
+#[test]
+fn a_function_that_never_ends_is_504_and_ends_its_process() {
+    if only_ours("its functions run in Apache's processes only") {
+        return;
+    }
+    let directive = "WSGIDispatchScript @APPS@/sleeps/sleeps.py process-group=app";
+    let mut server = Server::builder(Mode::Daemon)
+        .file(
+            "apps/sleeps/sleeps.py",
+            "import time\n\n\n\
+             def process_group(environ):\n    \
+                 if environ['QUERY_STRING'] == 'sleep':\n        \
+                     time.sleep(10_000)\n",
+        )
+        .app("/app", "hello")
+        .daemon("threads=2 request-timeout=1 shutdown-timeout=1")
+        .directive(directive)
+        .start();
+    server.expect_log("request-timeout=1");
+    server.allow_log("");
+    assert_eq!(server.text("/app"), "Hello World!");
+    let before = server.daemons();
+    assert_eq!(server.get("/app?sleep").status(), 504);
+    server.wait_for_log("in process_group");
+    assert_eq!(server.text("/app"), "Hello World!");
+    assert_ne!(server.daemons(), before);
+}

@@ -380,6 +380,21 @@ pub fn log_callable_missing(script: &Script, callable: &[u8]) {
     log::message(level::ERROR, line.as_bytes());
 }
 
+/// Whether this exception is the one by which a request is interrupted, which is then logged as over.
+pub fn is_interruption(
+    python: Python<'_>,
+    interpreter: &Interpreter,
+    error: &python::Error<'_>,
+) -> bool {
+    let timeout = interpreter.objects.request_timeout.object(python);
+    let interrupted = error.matches(timeout);
+    if interrupted {
+        let line = b"Request interrupted by RequestTimeout; thread recovered.";
+        python.detached(|| log::message(level::INFO, line));
+    }
+    interrupted
+}
+
 /// Logs that an application raised an exception.
 pub fn log_application_error(
     python: Python<'_>,

@@ -48,6 +48,9 @@ pub fn answer(
         Err(Stop::Broken(failure)) => return Verdict::Failed(failure),
         Err(Stop::Raised(raised)) => {
             let error = raised.take(python);
+            if application::is_interruption(python, request.interpreter, &error) {
+                return Verdict::Failed(Failure::Interrupted);
+            }
             application::log_application_error(python, request.interpreter, request.script, &error);
             return Verdict::Failed(Failure::Application);
         }
@@ -88,6 +91,8 @@ fn call_all(
         arguments.push(Owned::latin1(python, argument)?);
     }
     exchange.started().map_err(Stop::Broken)?;
+    // Until the last one has returned they may be interrupted.
+    let _inside = exchange.running().map(|running| running.enter(python));
     let mut answers = Vec::new();
     for name in functions.names() {
         answers.push(match request.module.callable(python, name)? {

@@ -6,7 +6,7 @@
 
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
@@ -40,13 +40,35 @@ pub struct Running {
     begun: AtomicU64,
     /// Where it runs or is going to; null before that is known.
     interpreter: AtomicPtr<Interpreter>,
-    /// Its application's code runs. Changed with the GIL held.
-    inside: AtomicBool,
+    /// Where it is: one of the constants below. Past its beginning changed with the GIL held.
+    stage: AtomicU8,
+    /// The request that is to be interrupted; 0: none.
+    due: AtomicU64,
     /// An exception was sent to its thread. Changed with the GIL held.
     interrupted: AtomicBool,
     /// Nobody waits for it any more.
     given_up: AtomicBool,
     head: Arc<RwLock<HeadBytes>>,
+}
+
+/// The application's code does not run yet: the request waits for an interpreter or an import.
+const BEFORE: u8 = 0;
+/// It runs.
+const INSIDE: u8 = 1;
+/// It does not run any more.
+const AFTER: u8 = 2;
+
+/// What became of the attempt to interrupt a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// An exception was sent to its thread.
+    Sent,
+    /// One is raised as soon as the application's code begins.
+    Pending,
+    /// The request runs in another interpreter than the one that is attached.
+    Elsewhere,
+    /// There is nothing to interrupt, or not again.
+    Needless,
 }
 
 /// A request that was seen to run.
@@ -68,7 +90,8 @@ impl Running {
             number: AtomicU64::new(0),
             begun: AtomicU64::new(0),
             interpreter: AtomicPtr::new(ptr::null_mut()),
-            inside: AtomicBool::new(false),
+            stage: AtomicU8::new(BEFORE),
+            due: AtomicU64::new(0),
             interrupted: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
             head,
@@ -82,6 +105,7 @@ impl Running {
             .store(u64::try_from(begun).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.interpreter.store(ptr::null_mut(), Ordering::Relaxed);
         self.given_up.store(false, Ordering::Relaxed);
+        self.stage.store(BEFORE, Ordering::Relaxed);
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         self.number.store(number, Ordering::Release);
     }
@@ -94,12 +118,19 @@ impl Running {
     /// The request is going to run in this interpreter.
     pub fn goes_to(&self, interpreter: &'static Interpreter) {
         let interpreter = ptr::from_ref(interpreter).cast_mut();
-        self.interpreter.store(interpreter, Ordering::Release);
+        // Sequentially consistent, as are the uses of `due`: either whoever wants to interrupt the
+        // request sees where it goes, or the request sees that it is to be interrupted.
+        self.interpreter.store(interpreter, Ordering::SeqCst);
     }
 
     /// The application's code runs until the guard is dropped, and may be interrupted.
     pub fn enter<'r>(&'r self, python: Python<'r>) -> Inside<'r> {
-        self.inside.store(true, Ordering::Relaxed);
+        self.stage.store(INSIDE, Ordering::Relaxed);
+        if self.due.load(Ordering::SeqCst) == self.number.load(Ordering::Relaxed)
+            && let Some(interpreter) = self.interpreter()
+        {
+            self.send_timeout(python, interpreter);
+        }
         Inside {
             running: self,
             python,
@@ -127,7 +158,7 @@ impl Running {
 
     /// Where it runs, or waits to.
     pub fn interpreter(&self) -> Option<&'static Interpreter> {
-        let interpreter = self.interpreter.load(Ordering::Acquire);
+        let interpreter = self.interpreter.load(Ordering::SeqCst);
         // SAFETY: null, or stored by `goes_to` from a reference that is valid for ever.
         unsafe { interpreter.as_ref() }
     }
@@ -170,21 +201,40 @@ impl Running {
         self.seen().is_some() && self.given_up.load(Ordering::Relaxed)
     }
 
-    /// Has `mod_wsgi.RequestTimeout` raised in the application's code of that request; whether it
-    /// was there. Called attached to the request's interpreter.
+    /// That request is to be interrupted: to be told before it is tried by [`Running::interrupt`].
+    pub fn is_due(&self, number: u64) {
+        self.due.store(number, Ordering::SeqCst);
+    }
+
+    /// Has `mod_wsgi.RequestTimeout` raised in the application's code of that request. Called attached
+    /// to the request's interpreter.
     pub fn interrupt(
         &self,
         python: Python<'_>,
         interpreter: &'static Interpreter,
         number: u64,
-    ) -> bool {
-        let here = self
-            .interpreter()
-            .is_some_and(|found| ptr::eq(found, interpreter));
-        // The GIL keeps the thread from leaving the application's code meanwhile.
-        if !here || !self.still_runs(number) || !self.inside.load(Ordering::Relaxed) {
-            return false;
+    ) -> Interruption {
+        let goes_to = self.interpreter();
+        if !self.still_runs(number) {
+            return Interruption::Needless;
         }
+        if !goes_to.is_some_and(|found| ptr::eq(found, interpreter)) {
+            return Interruption::Elsewhere;
+        }
+        // The GIL keeps the thread from entering or leaving the application's code meanwhile.
+        match self.stage.load(Ordering::Relaxed) {
+            BEFORE => Interruption::Pending,
+            INSIDE if !self.interrupted.load(Ordering::Relaxed) => {
+                match self.send_timeout(python, interpreter) {
+                    true => Interruption::Sent,
+                    false => Interruption::Needless,
+                }
+            }
+            _ => Interruption::Needless,
+        }
+    }
+
+    fn send_timeout(&self, python: Python<'_>, interpreter: &Interpreter) -> bool {
         let class = interpreter.objects.request_timeout.object(python);
         self.interrupted.store(true, Ordering::Relaxed);
         python::send_exception(python, self.thread, Some(class))
@@ -199,7 +249,7 @@ pub struct Inside<'r> {
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        self.running.inside.store(false, Ordering::Relaxed);
+        self.running.stage.store(AFTER, Ordering::Relaxed);
         if self.running.interrupted.swap(false, Ordering::Relaxed) {
             // What was not raised by now must not be in the thread's next request.
             python::send_exception(self.python, self.running.thread, None);

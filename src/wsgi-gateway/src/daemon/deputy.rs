@@ -13,6 +13,7 @@ use super::frames::FrameExchange;
 use super::service::Service;
 use crate::interpreters::Interpreter;
 use crate::log::level;
+use crate::running::Interruption;
 use crate::stacks::{self, Stack};
 
 /// What it is asked to do.
@@ -73,9 +74,12 @@ pub(super) fn serve(service: &Service, orders: &Receiver<Order>, wait: &Mutex<Op
                 }
             }
             Order::Interrupt(exchange, number) => {
-                if let Some(interpreter) = exchange.seen().interpreter() {
+                exchange.seen().is_due(number);
+                let mut elsewhere = true;
+                while elsewhere && let Some(interpreter) = exchange.seen().interpreter() {
                     waits_for(Some(interpreter));
-                    interrupt(service, &exchange, number, interpreter);
+                    let done = interrupt(service, &exchange, number, interpreter);
+                    elsewhere = done == Interruption::Elsewhere;
                 }
                 exchange.cut_wait(number);
             }
@@ -99,20 +103,26 @@ fn interrupt(
     exchange: &FrameExchange,
     number: u64,
     interpreter: &'static Interpreter,
-) {
+) -> Interruption {
     let running = exchange.seen();
     let attached = interpreter.attach();
     let python = attached.python();
-    if !running.interrupt(python, interpreter, number) {
-        return;
-    }
-    let stacks = stacks::of_interpreter(python, interpreter);
+    let done = running.interrupt(python, interpreter, number);
     let title = running.title().unwrap_or_default();
-    let mut text = format!(
-        "Injected RequestTimeout into thread {}, where {title} has run into request-timeout:",
-        running.thread()
-    );
-    let stack = stacks.iter().find(|stack| stack.thread == running.thread());
+    let thread = running.thread();
+    let mut text = match done {
+        Interruption::Sent => format!(
+            "Injected RequestTimeout into thread {thread}, where {title} has run into \
+             request-timeout:"
+        ),
+        Interruption::Pending => format!(
+            "{title} has run into request-timeout before its application was called, and is \
+             interrupted as soon as it is; thread {thread}:"
+        ),
+        Interruption::Elsewhere | Interruption::Needless => return done,
+    };
+    let stacks = stacks::of_interpreter(python, interpreter);
+    let stack = stacks.iter().find(|stack| stack.thread == thread);
     for call in stack.into_iter().flat_map(|stack| &stack.calls) {
         text.push_str("\n  ");
         text.push_str(call);
@@ -123,4 +133,5 @@ fn interrupt(
     if !told {
         (service.log)(level::INFO, text.as_bytes());
     }
+    done
 }

@@ -311,12 +311,8 @@ fn failed(python: Python<'_>, request: &Request<'_>, call: &Call, raised: Raised
             return failure;
         }
     }
-    let timeout = request.interpreter.objects.request_timeout.object(python);
-    let interrupted = error.matches(timeout);
-    if interrupted {
-        let line = b"Request interrupted by RequestTimeout; thread recovered.";
-        python.detached(|| log::message(level::INFO, line));
-    } else {
+    let interrupted = application::is_interruption(python, request.interpreter, &error);
+    if !interrupted {
         application::log_application_error(python, request.interpreter, request.script, &error);
     }
     if head_sent {
