@@ -34,6 +34,7 @@ mod hello;
 mod hostile_daemon;
 mod identity;
 mod inactivity;
+mod inheriting;
 mod interpreters;
 mod isolation;
 mod keyed_accounts;

@@ -177,3 +177,52 @@ fn the_monitor_that_is_killed_is_replaced_and_no_request_is_lost() {
     let report = load.finish();
     assert_eq!(report.failed, [], "of {} requests", report.succeeded);
 }
+
+/// Keeps what it is asked to, and tells its process.
+const GROWS: &str = "import os\n\
+    kept = []\n\n\n\
+    def application(environ, start_response):\n    \
+        if environ['PATH_INFO'] == '/grow':\n        \
+            kept[:] = [b'x' * (100 << 20)]\n    \
+        start_response('200 OK', [('Content-Type', 'text/plain')])\n    \
+        return [str(os.getpid()).encode()]\n";
+
+#[test]
+fn processes_that_have_grown_are_replaced_one_after_the_other_and_no_request_is_lost() {
+    if only_ours("it looks at no process's memory") {
+        return;
+    }
+    let server = Server::builder(Mode::Daemon)
+        .file("apps/grows/app.wsgi", GROWS)
+        .app("/", "grows")
+        .daemon("processes=3 threads=2 recycle-memory=80000000")
+        .start();
+    let mut grown = BTreeSet::new();
+    wait::until_true("all three have grown", || {
+        std::thread::scope(|scope| {
+            let asked: Vec<_> = (0..6)
+                .map(|_| scope.spawn(|| server.text("/grow")))
+                .collect();
+            grown.extend(asked.into_iter().map(|one| one.join().expect("answered")));
+        });
+        grown.len() == 3
+    });
+    let load = Load::start(server.address(), "/", 6);
+    wait_for_successors(&server, 3);
+    load.wait_for_more(100);
+    let report = load.finish();
+    assert_eq!(report.failed, [], "of {} requests", report.succeeded);
+    let ended = "; it had been told to";
+    wait::until_true("the old ones end", || {
+        server.log().lines_with(ended).len() == 3
+    });
+    let text = server.log().text();
+    let steps: Vec<_> = ["which is to follow", "is ready and follows", ended]
+        .into_iter()
+        .flat_map(|step| text.match_indices(step))
+        .collect::<std::collections::BTreeMap<_, _>>()
+        .into_values()
+        .collect();
+    let expected = ["which is to follow", "is ready and follows", ended];
+    assert_eq!(steps, expected.repeat(3), "{text}");
+}

@@ -180,7 +180,11 @@ impl Script {
         if let Some(module) = self.known(interpreter, policy, modified.filter(|_| reloading))? {
             return Ok(module);
         }
-        self.load(interpreter, modified)
+        let module = self.load(interpreter, modified)?;
+        if let Policy::Daemon(replacement) = policy {
+            replacement.note_loaded();
+        }
+        Ok(module)
     }
 
     /// What is known without loading: the module, or that the request ends, or nothing.

@@ -313,25 +313,23 @@ impl Host {
         }
     }
 
-    /// The scripts that are loaded in this process, for its successor. Waits for no Python.
+    /// The scripts that are loaded in this process, for others of its group. Waits for no Python.
     pub fn loaded_scripts(&self) -> LoadedScripts {
         LoadedScripts {
             scripts: List(self.interpreters.loaded_scripts()),
         }
     }
 
-    /// Loads what a predecessor has loaded: whether all of it could be. Called without the GIL.
-    pub fn load_after(&self, predecessor: &LoadedScripts) -> bool {
-        predecessor.scripts.0.iter().all(|script| {
-            self.inherit(script).unwrap_or_else(|error| {
-                log::to_process(level::ERROR, chain(&error).as_bytes());
-                false
-            })
+    /// Loads a script that another process of the group has loaded; whether it did not fail. One that
+    /// is gone meanwhile has not, nor has one for which this process may have no interpreter, as
+    /// requests have named too many: others may have named others. Called without the GIL.
+    pub fn load_after_others(&self, script: &LoadedScript) -> bool {
+        self.inherit(script).unwrap_or_else(|error| {
+            log::to_process(error.level(), chain(&error).as_bytes());
+            matches!(error, InterpreterError::TooMany { .. })
         })
     }
 
-    /// Whether the script did not fail. One that is gone meanwhile has not: that is none of the
-    /// successor's business.
     fn inherit(&self, script: &LoadedScript) -> Result<bool, InterpreterError> {
         let group = &script.application_group;
         // Counts what requests have made, as its predecessor did.

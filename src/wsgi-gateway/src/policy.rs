@@ -1,10 +1,15 @@
 //! How scripts are loaded in this process, and what becomes of a request that meets one which has
 //! changed since.
 //!
-//! Used by request threads, without the GIL and without a lock; the main thread of a daemon says
-//! when waiting for another process has become pointless.
+//! Used by request threads, without the GIL and without a lock; the main thread of a daemon is woken
+//! for what it has to tell the monitor, and says when waiting for another process has become
+//! pointless.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use once_cell::sync::OnceCell;
+use wsgi_unix::epoll::Wake;
 
 /// How scripts are loaded in this process.
 #[derive(Debug)]
@@ -26,6 +31,10 @@ pub struct Replacement {
     keeping: AtomicBool,
     /// A change was noticed that no request waits for.
     noticed: AtomicBool,
+    /// A script was loaded.
+    loaded: AtomicBool,
+    /// Wakes the main thread, once there is one that waits.
+    main: OnceCell<Arc<Wake>>,
 }
 
 impl Replacement {
@@ -35,6 +44,21 @@ impl Replacement {
             rolling: processes > 1,
             keeping: AtomicBool::new(false),
             noticed: AtomicBool::new(false),
+            loaded: AtomicBool::new(false),
+            main: OnceCell::new(),
+        }
+    }
+
+    /// Has this woken from now on whenever something happens that the main thread asks for here.
+    pub fn report_to(&self, main: Arc<Wake>) {
+        // There is one main thread.
+        let _ = self.main.set(main);
+    }
+
+    fn report(&self, what: &AtomicBool) {
+        what.store(true, Ordering::Release);
+        if let Some(main) = self.main.get() {
+            main.wake();
         }
     }
 
@@ -45,7 +69,7 @@ impl Replacement {
             return self.takes_failed(anew);
         }
         if anew {
-            self.noticed.store(true, Ordering::Relaxed);
+            self.report(&self.noticed);
         }
         false
     }
@@ -63,14 +87,24 @@ impl Replacement {
         self.keeping.store(keeping, Ordering::Relaxed);
     }
 
-    /// Whether there is a change that no request waits for.
-    pub fn has_noticed(&self) -> bool {
-        self.noticed.load(Ordering::Relaxed)
+    /// Whether there is a change that no request waits for; the next answer is about later ones.
+    pub fn take_noticed(&self) -> bool {
+        self.noticed.swap(false, Ordering::Acquire)
     }
 
-    /// The same; the next answer is about later changes.
-    pub fn take_noticed(&self) -> bool {
-        self.noticed.swap(false, Ordering::Relaxed)
+    /// Notes that a script was loaded.
+    pub fn note_loaded(&self) {
+        self.report(&self.loaded);
+    }
+
+    /// Whether a script was loaded and nobody has asked for the list since.
+    pub fn has_loaded(&self) -> bool {
+        self.loaded.load(Ordering::Relaxed)
+    }
+
+    /// The same; the next answer is about later ones.
+    pub fn take_loaded(&self) -> bool {
+        self.loaded.swap(false, Ordering::Acquire)
     }
 }
 
@@ -86,7 +120,7 @@ mod tests {
         alone.keep(true);
         assert!(!alone.takes_changed(false));
         assert!(alone.takes_changed(true));
-        assert!(!alone.has_noticed());
+        assert!(!alone.take_noticed());
     }
 
     #[test]

@@ -48,6 +48,8 @@ struct Load {
     processes: u32,
     /// Those of them that take requests.
     ready: u32,
+    /// Those of them that wait to be started again.
+    waiting: u32,
     threads: u32,
     active: u32,
 }
@@ -101,7 +103,8 @@ impl Group {
     }
 
     /// Somebody is in the queue. If so it was a moment ago, and nobody is free, another process is to
-    /// help; while one is starting it is waited for.
+    /// help; while one is starting it is waited for, and so is the first import: a further process
+    /// could only do the same.
     pub fn somebody_waits(&mut self, now: Instant) {
         let most = self.spec.gateway.processes;
         let load = self.load();
@@ -116,7 +119,7 @@ impl Group {
         if full {
             elastic.needed = now;
         }
-        if !(lasts && full && load.processes < most) {
+        if !(lasts && full && load.processes < most && self.can_add_loaded()) {
             return;
         }
         let spare = |member: &Member| matches!(member.state, State::Spare);
@@ -142,7 +145,7 @@ impl Group {
         elastic.look = now + LOOK;
         let each = load.threads.checked_div(load.ready).unwrap_or(0);
         let without_one = load.threads.saturating_sub(each);
-        let idle = load.ready == load.processes && load.active < without_one;
+        let idle = load.ready + load.waiting == load.processes && load.active < without_one;
         if !idle || load.processes <= elastic.least {
             elastic.needed = now;
         }
@@ -153,8 +156,14 @@ impl Group {
         self.retire_one(load.processes - 1, now);
     }
 
-    /// Lets the process that came last finish and end.
+    /// Gives up one that has not come back, or lets the process that came last finish and end.
     fn retire_one(&mut self, left: u32, now: Instant) {
+        let waits = |member: &Member| matches!(member.state, State::Waiting { .. });
+        if let Some(member) = self.members.iter_mut().rfind(|member| waits(member)) {
+            *member = Member::new(State::Spare);
+            let text = format!("no other process is needed any more: going to {left} processes");
+            return self.log(Level::Info, &text);
+        }
         let serves = |slot: &usize| {
             let process = self.members[*slot].process();
             let standing = process.map(|process| &process.standing);
@@ -177,7 +186,10 @@ impl Group {
         let mut load = Load::default();
         for (slot, member) in (0u32..).zip(&self.members) {
             match &member.state {
-                State::Waiting { .. } => load.processes += 1,
+                State::Waiting { .. } => {
+                    load.processes += 1;
+                    load.waiting += 1;
+                }
                 State::Forking(forking) if matches!(forking.standing, Standing::Serving { .. }) => {
                     load.processes += 1;
                 }

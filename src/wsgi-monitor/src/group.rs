@@ -12,14 +12,16 @@ use wsgi_unix::epoll::Interest;
 use wsgi_unix::hints::HintPage;
 use wsgi_unix::log::{self, Level};
 use wsgi_unix::process::{self, ChildEnd, Ended};
-use wsgi_wire::launch::{GroupSpec, VERSION_STATUS, hint_rows};
+use wsgi_wire::launch::{GroupSpec, UNLOADABLE_STATUS, VERSION_STATUS, hint_rows};
 use wsgi_wire::secret::Secret;
+use wsgi_wire::supervision::{Inheritance, LoadedScripts};
 
 use crate::chain;
 use crate::channel::{Channel, Heard};
 use crate::config::{self, GroupDescriptors};
 use crate::elastic::Elastic;
-use crate::member::{Member, Process, Standing, State};
+use crate::inheritance::Estate;
+use crate::member::{Member, Process, Progress, Standing, State};
 use crate::obituary::Obituary;
 use crate::process::{LaunchError, Part};
 use crate::restart::{Death, Pace, SHORTEST_LIFE};
@@ -36,8 +38,12 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(60);
 const OTHER_VERSION: &str = ", as the installed gateway is of another version than this monitor \
                              (restart httpd, gracefully will do)";
 
+/// Why a process ends that was to help others.
+const UNLOADABLE: &str =
+    ", as it could not load what others of the group have loaded, as told above";
+
 /// How many reports of one process are taken before others have their turn.
-const REPORTS_AT_ONCE: u32 = 8;
+pub(crate) const REPORTS_AT_ONCE: u32 = 8;
 
 /// What the processes of a group show of their use: a hint.
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,6 +68,8 @@ pub struct Group {
     pub(crate) elastic: Option<Elastic>,
     /// What processes are forked from, if that is wanted.
     pub(crate) zygotes: Option<Zygotes>,
+    /// What is remembered of processes that have ended.
+    pub(crate) estate: Estate,
     /// When a drain loses its patience; `None` while the group serves.
     pub(crate) drained_by: Option<Instant>,
 }
@@ -89,6 +97,7 @@ impl Group {
             pace: Pace::default(),
             elastic,
             zygotes,
+            estate: Estate::default(),
             drained_by: None,
         };
         if group.spec.preload && group.zygotes.is_none() {
@@ -180,7 +189,8 @@ impl Group {
                 continue;
             }
             let standing = Standing::Serving { wanted: None };
-            match self.launch(slot, None, standing, tools, now) {
+            let inheritance = self.inheritance_for(slot);
+            match self.launch(slot, inheritance.as_ref(), standing, tools, now) {
                 Ok(Launched::Started(pid)) => {
                     self.log(Level::Info, &format!("started process {pid}"));
                 }
@@ -200,7 +210,7 @@ impl Group {
     pub(crate) fn launch(
         &mut self,
         slot: usize,
-        predecessor: Option<&[u8]>,
+        inheritance: Option<&Inheritance>,
         standing: Standing,
         tools: &Tools,
         now: Instant,
@@ -208,9 +218,11 @@ impl Group {
         let number = slot as u32;
         let part = Part::Daemon {
             slot: number,
-            predecessor,
+            inheritance,
         };
-        let standing = match self.fork(slot, part, standing, tools, now)? {
+        let timeout = self.spec.daemon.startup_timeout;
+        let progress = Progress::begun(inheritance, timeout, now);
+        let standing = match self.fork(slot, part, (standing, progress), tools, now)? {
             None => return Ok(Launched::Forking),
             Some(standing) => standing,
         };
@@ -234,6 +246,8 @@ impl Group {
             code_since: now,
             channel: Some(Channel::new(started.channel, now)),
             standing,
+            progress,
+            loaded: LoadedScripts::default(),
         });
         Ok(Launched::Started(started.pid))
     }
@@ -337,9 +351,9 @@ impl Group {
             self.log(Level::Info, &obituary.to_string());
             return Ok(true);
         }
-        match process.standing {
+        match self.take_estate(process, death, &obituary, now) {
             Standing::Serving { .. } => self.follow(slot, death, &obituary, now),
-            Standing::Successor { of, .. } => self.successor_ended(of, &obituary, now),
+            Standing::Successor { of } => self.successor_ended(of, &obituary, now),
             Standing::Retired { .. } => {
                 let level = match death {
                     Death::Planned => Level::Info,
@@ -378,9 +392,10 @@ impl Group {
                     0 | 1 => String::new(),
                     _ => format!(", {failures} failures in a row"),
                 };
-                let why = match obituary.is_exit(VERSION_STATUS) {
-                    true => OTHER_VERSION,
-                    false => "",
+                let why = match obituary.ended {
+                    Ended::Exit(VERSION_STATUS) => OTHER_VERSION,
+                    Ended::Exit(UNLOADABLE_STATUS) => UNLOADABLE,
+                    _ => "",
                 };
                 let text = format!("{obituary}{often}{why}; starting another {again}");
                 self.log(Level::Error, &text);

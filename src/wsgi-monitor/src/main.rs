@@ -24,6 +24,7 @@ mod elastic;
 mod environment;
 mod group;
 mod identity;
+mod inheritance;
 mod member;
 mod memory_kills;
 mod obituary;

@@ -5,6 +5,8 @@
 
 use std::time::Instant;
 
+use wsgi_wire::supervision::LoadedScripts;
+
 use crate::channel::Channel;
 use crate::restart::Backoff;
 use crate::zygote::Forking;
@@ -101,6 +103,31 @@ pub struct Process {
     pub channel: Option<Channel>,
     /// What it is there for.
     pub standing: Standing,
+    /// How far it is.
+    pub progress: Progress,
+    /// What it has said that it has loaded.
+    pub loaded: LoadedScripts,
+}
+
+impl Process {
+    /// The successor that it wants and does not have yet.
+    pub fn wanted(&self) -> Option<&Wanted> {
+        match &self.standing {
+            Standing::Serving { wanted } => wanted.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// How far a process is that was started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Progress {
+    /// It takes requests.
+    pub ready: bool,
+    /// When it has to, or loses its chance; `None`: any time, or it does.
+    pub ready_by: Option<Instant>,
+    /// It was given a list of scripts to load and has not said that it has loaded them.
+    pub inherits: bool,
 }
 
 /// What a process is there for.
@@ -115,8 +142,6 @@ pub enum Standing {
     Successor {
         /// That slot.
         of: usize,
-        /// When it loses its chance.
-        by: Option<Instant>,
     },
     /// It was told to end, as its successor serves.
     Retired {
@@ -134,8 +159,6 @@ pub struct Wanted {
     pub paused: bool,
     /// Why it is to be replaced.
     pub cause: String,
-    /// What the successor has to load.
-    pub loaded: Vec<u8>,
     /// Grows with every successor that fails.
     pub retry: Backoff,
 }

@@ -19,6 +19,7 @@ use wsgi_wire::launch::{
     DaemonConfig, GroupSpec, HOME_INTERPRETERS, Message, MonitorConfig, PythonFlags, SEARCH_PATH,
     daemon_fd,
 };
+use wsgi_wire::supervision::Inheritance;
 
 use crate::config::GroupDescriptors;
 use crate::environment::{self, EnvironmentError};
@@ -85,8 +86,8 @@ pub enum Part<'a> {
     Daemon {
         /// Its row in the hint page.
         slot: u32,
-        /// What a predecessor that still runs has told it has loaded.
-        predecessor: Option<&'a [u8]>,
+        /// What it is to load because others of its group have.
+        inheritance: Option<&'a Inheritance>,
     },
     /// One from which others are forked.
     Zygote,
@@ -183,8 +184,8 @@ impl Launcher {
     }
 
     fn daemon_config(&self, spec: &GroupSpec, part: Part<'_>) -> DaemonConfig {
-        let (slot, predecessor) = match part {
-            Part::Daemon { slot, predecessor } => (slot, predecessor),
+        let (slot, inheritance) = match part {
+            Part::Daemon { slot, inheritance } => (slot, inheritance),
             Part::Zygote => (0, None),
         };
         DaemonConfig {
@@ -193,7 +194,7 @@ impl Launcher {
             client_uid: spec.socket_uid.unwrap_or(self.client_uid),
             secret: spec.secret,
             settings: spec.daemon.clone(),
-            predecessor: predecessor.map(<[u8]>::to_vec),
+            inheritance: inheritance.cloned(),
             zygote: matches!(part, Part::Zygote),
         }
     }

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use wsgi_unix::log::Level;
 use wsgi_unix::process;
 use wsgi_wire::launch::UNLOADABLE_STATUS;
-use wsgi_wire::supervision::{Order, Report, SuccessorWanted};
+use wsgi_wire::supervision::{Inheritance, Order, RECYCLE_MEMORY, Report, SuccessorWanted};
 
 use crate::chain;
 use crate::group::{Group, Launched, when};
-use crate::member::{Process, Standing, State, Wanted};
+use crate::member::{Member, Process, Standing, State, Wanted};
 use crate::obituary::Obituary;
 use crate::restart::{Backoff, Death, SHORTEST_LIFE};
 use crate::supervise::Tools;
@@ -24,14 +24,19 @@ const RETIREMENT_MARGIN: Duration = Duration::from_secs(1);
 impl Group {
     /// Takes what the process in this slot reports.
     pub fn take_report(&mut self, slot: usize, report: Report, now: Instant) {
-        let Some(process) = self.members[slot].process() else {
+        let Some(process) = self.members[slot].process_mut() else {
             return;
         };
+        if report == Report::Ready {
+            process.progress.ready = true;
+            process.progress.ready_by = None;
+        }
         match (report, &process.standing) {
-            (Report::Ready, Standing::Successor { of, .. }) => {
+            (Report::Ready, Standing::Successor { of }) => {
                 let of = *of;
                 self.hand_over(of, slot, now);
             }
+            (Report::Loaded(loaded), _) => self.note_loaded(slot, loaded),
             (Report::SuccessorWanted(wanted), Standing::Serving { .. }) => {
                 self.want_successor(slot, wanted, now);
             }
@@ -54,7 +59,6 @@ impl Group {
             due: now + pause,
             paused: asked.paused,
             cause: String::from_utf8_lossy(&asked.cause).into_owned(),
-            loaded: asked.loaded,
             retry: Backoff::patient(),
         };
         if let Some(process) = self.members[slot].process_mut() {
@@ -88,28 +92,34 @@ impl Group {
         if self.successor().is_some() || self.loads_zygote() {
             return None;
         }
-        let spare = |member: &crate::member::Member| matches!(member.state, State::Spare);
+        let spare = |member: &Member| matches!(member.state, State::Spare);
         let new = self.members.iter().position(spare)?;
         let due = self
             .members
-            .iter_mut()
+            .iter()
             .enumerate()
             .filter_map(|(slot, member)| {
-                let wanted = member.wanted()?;
-                (wanted.due <= now).then_some((wanted.due, slot))
+                let wanted = member.process().and_then(Process::wanted)?;
+                let due = wanted.due <= now && self.may_follow(wanted);
+                due.then_some((wanted.due, slot))
             });
         due.min().map(|(_, old)| (old, new))
     }
 
+    /// Whether a process that wants a successor for this may have it already: see [`RECYCLE_MEMORY`].
+    fn may_follow(&self, wanted: &Wanted) -> bool {
+        let retires = |process: &Process| matches!(process.standing, Standing::Retired { .. });
+        let mut processes = self.members.iter().filter_map(Member::process);
+        wanted.cause != RECYCLE_MEMORY || !processes.any(retires)
+    }
+
     fn try_successor(&mut self, old: usize, new: usize, tools: &Tools, now: Instant) {
-        let Some(wanted) = self.members[old].wanted() else {
-            return;
+        let inheritance = Inheritance {
+            at_once: false,
+            loaded: self.loaded_by(old),
         };
-        let loaded = wanted.loaded.clone();
-        let timeout = self.spec.daemon.startup_timeout;
-        let by = (!timeout.is_zero()).then(|| now + timeout);
-        let standing = Standing::Successor { of: old, by };
-        match self.launch(new, Some(&loaded), standing, tools, now) {
+        let standing = Standing::Successor { of: old };
+        match self.launch(new, Some(&inheritance), standing, tools, now) {
             Ok(Launched::Forking) => {}
             Ok(Launched::Started(pid)) => {
                 let of = self.pid_in(old);
@@ -215,16 +225,18 @@ impl Group {
         }
     }
 
-    /// Ends the successors and retired processes that have outstayed their time.
+    /// Ends the processes that have outstayed the time to get ready, or to retire.
     pub fn end_late(&mut self, now: Instant) {
         for slot in 0..self.members.len() {
             let Some(process) = self.members[slot].process_mut() else {
                 continue;
             };
             let (by, late) = match &mut process.standing {
-                Standing::Successor { by, .. } => (by, "was not ready within startup-timeout"),
                 Standing::Retired { by } => (by, "was replaced and did not end in time"),
-                Standing::Serving { .. } => continue,
+                Standing::Successor { .. } | Standing::Serving { .. } => (
+                    &mut process.progress.ready_by,
+                    "was not ready within startup-timeout",
+                ),
             };
             if by.is_none_or(|by| now < by) {
                 continue;
@@ -248,12 +260,14 @@ impl Group {
         let due = |process: &Process| match &process.standing {
             Standing::Serving { wanted } => {
                 let wanted = wanted.as_ref().filter(|_| idle && room);
-                wanted.map(|wanted| wanted.due)
+                let wanted = wanted.filter(|wanted| self.may_follow(wanted));
+                [wanted.map(|wanted| wanted.due), process.progress.ready_by]
             }
-            Standing::Successor { by, .. } | Standing::Retired { by } => *by,
+            Standing::Successor { .. } => [process.progress.ready_by, None],
+            Standing::Retired { by } => [*by, None],
         };
         let processes = self.members.iter().filter_map(|member| member.process());
-        processes.filter_map(due).min()
+        processes.flat_map(due).flatten().min()
     }
 
     /// The slot of the successor that is not ready yet.
@@ -263,7 +277,7 @@ impl Group {
 
     fn follows(&self, slot: usize) -> Option<usize> {
         match self.members[slot].standing()? {
-            Standing::Successor { of, .. } => Some(*of),
+            Standing::Successor { of } => Some(*of),
             _ => None,
         }
     }

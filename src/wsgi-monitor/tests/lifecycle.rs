@@ -1,6 +1,7 @@
 //! The monitor as httpd sees it: what it starts, what it replaces, when it ends, and what is left
 //! of it then, which must be nothing.
 
+mod inheritance;
 mod on_demand;
 mod succession;
 mod support;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::codec::{Reader, WireError};
 use crate::frame::VERSION;
 use crate::secret::Secret;
+use crate::supervision::Inheritance;
 
 /// Descriptors a monitor finds open: see `ARCHITECTURE.md`, "Life of the server".
 pub mod monitor_fd {
@@ -45,7 +46,8 @@ pub const RETIRE: u8 = b'R';
 /// or somebody asked for it. Far from what applications end with by accident.
 pub const REPLACED_STATUS: i32 = 87;
 
-/// The exit status of a successor that could not load what its predecessor has loaded.
+/// The exit status of a process that could not load what others of its group have loaded, before it
+/// took requests.
 pub const UNLOADABLE_STATUS: i32 = 88;
 
 /// The exit status of a process that was told what to do in another version of the protocol: its
@@ -261,9 +263,8 @@ record! {
         settings: DaemonSettings,
         /// It serves no requests: it is the zygote from which the group's processes are forked.
         zygote: bool,
-        /// What a predecessor that still runs has loaded ([`crate::supervision::LoadedScripts`]): a
-        /// process that cannot load it ends with [`UNLOADABLE_STATUS`].
-        predecessor: Option<Vec<u8>>,
+        /// What it is to load besides the imports.
+        inheritance: Option<Inheritance>,
     }
 }
 

@@ -11,14 +11,16 @@
 //!
 //! `version:u8  tag:u8  payload`; the packet's length is the message's.
 
+use std::collections::HashSet;
+
 use crate::codec::{Reader, WireError, Writer};
 use crate::frame::VERSION;
-use crate::launch::{Field, List, Message, record};
+use crate::launch::{Field, List, record};
 
 /// The longest packet, bytes.
 pub const MAX_PACKET: usize = 32 << 10;
 
-/// The longest list of scripts that a predecessor passes on, bytes.
+/// The longest list of scripts that a process passes on, bytes.
 pub const MAX_LOADED: usize = MAX_PACKET - 256;
 
 /// The longest cause, bytes; what is over is cut.
@@ -31,10 +33,15 @@ pub const MAX_REASON: usize = 512;
 /// later will do.
 pub const SCRIPT_RELOAD: &str = "script_reload";
 
+/// The cause of a successor that is wanted because the process has grown: it is not started while
+/// another process is still ending, so that no more memory is taken than by one process more.
+pub const RECYCLE_MEMORY: &str = "recycle_memory";
+
 const READY: u8 = 1;
 const SUCCESSOR_WANTED: u8 = 2;
 const HELLO: u8 = 3;
 const CANNOT_FORK: u8 = 4;
+const LOADED: u8 = 5;
 const RETIRE: u8 = 1;
 const RESUME: u8 = 2;
 const FORK: u8 = 3;
@@ -52,24 +59,45 @@ record! {
 }
 
 record! {
-    /// The scripts that a process has loaded, for its successor to load before it takes requests.
+    /// The scripts that a process has loaded, for others of its group to load.
     LoadedScripts {
         /// In the order in which the interpreters were made.
         scripts: List<LoadedScript>,
     }
 }
 
-impl Message for LoadedScripts {}
+record! {
+    /// What a process is to load because others of its group have.
+    Inheritance {
+        /// It takes requests at once and loads meanwhile. Otherwise it takes them when it has loaded
+        /// everything, and ends with [`UNLOADABLE_STATUS`](crate::launch::UNLOADABLE_STATUS) if it
+        /// cannot.
+        at_once: bool,
+        /// What it loads.
+        loaded: LoadedScripts,
+    }
+}
 
 impl LoadedScripts {
-    /// The message, cut at the last script that fits into [`MAX_LOADED`].
-    pub fn to_bounded_bytes(mut self) -> Vec<u8> {
-        loop {
-            let bytes = self.to_bytes();
-            if bytes.len() <= MAX_LOADED || self.scripts.0.pop().is_none() {
-                return bytes;
+    /// All scripts of these lists, each once and in their order, as far as they fit into
+    /// [`MAX_LOADED`].
+    pub fn union<'l>(lists: impl IntoIterator<Item = &'l LoadedScripts>) -> LoadedScripts {
+        let mut seen = HashSet::new();
+        let mut union = LoadedScripts::default();
+        let mut bytes = 0;
+        for script in lists.into_iter().flat_map(|list| &list.scripts.0) {
+            if !seen.insert((&script.script, &script.application_group)) {
+                continue;
             }
+            let mut encoded = Vec::new();
+            script.encode(&mut encoded);
+            bytes += encoded.len();
+            if bytes > MAX_LOADED {
+                break;
+            }
+            union.scripts.0.push(script.clone());
         }
+        union
     }
 }
 
@@ -80,6 +108,8 @@ pub enum Report {
     Ready,
     /// It wants to be replaced and goes on until its successor is ready.
     SuccessorWanted(SuccessorWanted),
+    /// What it has loaded, if it was to load something for others also all of that.
+    Loaded(LoadedScripts),
     /// It was forked as the monitor has ordered.
     Hello,
     /// It is a zygote and ends, as nothing can be forked from it; why, for the log.
@@ -93,8 +123,6 @@ pub struct SuccessorWanted {
     pub paused: bool,
     /// Why, as `shutdown_reason` names it; for the log.
     pub cause: Vec<u8>,
-    /// [`LoadedScripts`], which the monitor passes on as they are.
-    pub loaded: Vec<u8>,
 }
 
 impl Report {
@@ -106,7 +134,11 @@ impl Report {
                 let mut out = vec![VERSION, SUCCESSOR_WANTED];
                 wanted.paused.encode(&mut out);
                 out.put_bytes(&wanted.cause[..wanted.cause.len().min(MAX_CAUSE)]);
-                out.put_bytes(&wanted.loaded);
+                out
+            }
+            Report::Loaded(loaded) => {
+                let mut out = vec![VERSION, LOADED];
+                LoadedScripts::union([loaded]).encode(&mut out);
                 out
             }
             Report::Hello => vec![VERSION, HELLO],
@@ -126,8 +158,8 @@ impl Report {
             SUCCESSOR_WANTED => Report::SuccessorWanted(SuccessorWanted {
                 paused: Field::decode(&mut reader, "paused")?,
                 cause: bounded(tag, reader.bytes("cause")?, MAX_CAUSE)?,
-                loaded: bounded(tag, reader.bytes("loaded")?, MAX_LOADED)?,
             }),
+            LOADED => Report::Loaded(Field::decode(&mut reader, "loaded")?),
             HELLO => Report::Hello,
             CANNOT_FORK => Report::CannotFork(bounded(tag, reader.bytes("reason")?, MAX_REASON)?),
             other => return Err(WireError::Tag(other)),
@@ -203,14 +235,28 @@ mod tests {
         Report::SuccessorWanted(SuccessorWanted {
             paused: true,
             cause: b"script_reload".to_vec(),
-            loaded: b"opaque".to_vec(),
         })
+    }
+
+    fn script(name: &str, group: &str) -> LoadedScript {
+        LoadedScript {
+            script: name.into(),
+            application_group: group.into(),
+            computed: false,
+        }
+    }
+
+    fn list(scripts: &[LoadedScript]) -> LoadedScripts {
+        LoadedScripts {
+            scripts: List(scripts.to_vec()),
+        }
     }
 
     #[test]
     fn what_is_sent_is_what_is_understood() {
         let cannot = Report::CannotFork(b"threads".to_vec());
-        for report in [Report::Ready, wanted(), Report::Hello, cannot] {
+        let loaded = Report::Loaded(list(&[script("a", ""), script("b", "g")]));
+        for report in [Report::Ready, wanted(), Report::Hello, cannot, loaded] {
             assert_eq!(Report::from_bytes(&report.to_bytes()), Ok(report));
         }
         for order in [Order::Retire, Order::Resume, Order::Fork] {
@@ -247,34 +293,26 @@ mod tests {
             Report::from_bytes(&reason),
             Ok(Report::CannotFork(vec![b'x'; MAX_REASON]))
         );
-        let large = SuccessorWanted {
-            loaded: vec![0; MAX_LOADED + 1],
-            ..SuccessorWanted::default()
-        };
-        let sent = Report::SuccessorWanted(large).to_bytes();
-        assert!(matches!(
-            Report::from_bytes(&sent),
-            Err(WireError::TooLong { .. })
-        ));
     }
 
     #[test]
     fn a_list_of_scripts_is_cut_to_what_a_packet_holds() {
-        let script = LoadedScript {
-            script: vec![b's'; 1000],
-            ..LoadedScript::default()
+        let many: Vec<_> = (0..100)
+            .map(|number| script(&format!("{number:01000}"), ""))
+            .collect();
+        let packet = Report::Loaded(list(&many)).to_bytes();
+        assert!(packet.len() <= MAX_PACKET);
+        let Ok(Report::Loaded(left)) = Report::from_bytes(&packet) else {
+            panic!("a list");
         };
-        let many = LoadedScripts {
-            scripts: List(vec![script.clone(); 100]),
-        };
-        let bytes = many.to_bounded_bytes();
-        let left = LoadedScripts::from_bytes(&bytes).unwrap().scripts.0.len();
-        assert!((20..100).contains(&left), "{left}");
-        let all = Report::SuccessorWanted(SuccessorWanted {
-            loaded: bytes,
-            cause: vec![b'c'; MAX_CAUSE],
-            paused: false,
-        });
-        assert!(all.to_bytes().len() <= MAX_PACKET);
+        assert!((20..100).contains(&left.scripts.0.len()));
+        assert_eq!(left.scripts.0, many[..left.scripts.0.len()]);
+    }
+
+    #[test]
+    fn several_lists_come_to_one_with_each_script_once() {
+        let (a, b, c) = (script("a", ""), script("b", ""), script("a", "other"));
+        let lists = [list(&[a.clone(), b.clone()]), list(&[b.clone(), c.clone()])];
+        assert_eq!(LoadedScripts::union(&lists), list(&[a, b, c]));
     }
 }

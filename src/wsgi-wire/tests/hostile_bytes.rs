@@ -7,7 +7,7 @@ use wsgi_wire::function::Answer;
 use wsgi_wire::head::RequestHead;
 use wsgi_wire::launch::{DaemonConfig, EmbeddedConfig, Message, MonitorConfig};
 use wsgi_wire::response::ResponseHead;
-use wsgi_wire::supervision::{LoadedScripts, Order, Report};
+use wsgi_wire::supervision::{Order, Report};
 use wsgi_wire::to_child::{ToChild, ToChildTag};
 use wsgi_wire::to_daemon::{ToDaemonTag, decode_body_failed, decode_variable};
 
@@ -45,7 +45,6 @@ proptest! {
         let _ = MonitorConfig::from_bytes(&bytes);
         let _ = DaemonConfig::from_bytes(&bytes);
         let _ = EmbeddedConfig::from_bytes(&bytes);
-        let _ = LoadedScripts::from_bytes(&bytes);
         let _ = Report::from_bytes(&bytes);
         let _ = Order::from_bytes(&bytes);
         let _ = control::Ask::from_bytes(&bytes);

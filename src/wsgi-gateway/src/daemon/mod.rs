@@ -96,9 +96,8 @@ fn serve() -> Result<Infallible, DaemonStartError> {
     }
     host.begin();
     let row = inherited.row()?;
-    let predecessor = inherited.predecessor()?;
     let Inherited {
-        config,
+        mut config,
         listener,
         monitor,
         ..
@@ -107,7 +106,11 @@ fn serve() -> Result<Infallible, DaemonStartError> {
         return program::run(&host, &config, monitor);
     }
 
+    let inheritance = config.inheritance.take();
     let wake = Arc::new(start::main_wake()?);
+    if let Some(replacement) = host.replacement() {
+        replacement.report_to(Arc::clone(&wake));
+    }
     let watch = Watch::new(monitor, Arc::clone(&wake))?;
     let introduction = Introduction {
         pid: std::process::id(),
@@ -148,9 +151,9 @@ fn serve() -> Result<Infallible, DaemonStartError> {
     crew.start(&service, at_first)
         .map_err(DaemonStartError::Thread)?;
     if config.gateway.interpreters.frees_signals() {
-        threads::load_imports(&service, predecessor);
+        threads::load_scripts(&service, inheritance);
     } else {
-        crew.start_imports(&service, predecessor)
+        crew.start_loading(&service, inheritance)
             .map_err(DaemonStartError::Thread)?;
     }
     Control::new(service, config, watch, crew, limits).run()

@@ -116,6 +116,8 @@ pub(super) struct Service {
     first_request: OnceCell<Instant>,
     replace: AtomicBool,
     loading: OnceCell<Loading>,
+    /// Everything was tried to be loaded that others of the group have loaded.
+    inherited: AtomicBool,
     /// There with `inactivity-timeout`, and in groups that were made on demand.
     activity: Option<Activity>,
     /// The row of the hint page shows it as well, for the monitor.
@@ -165,6 +167,7 @@ impl Service {
             first_request: OnceCell::new(),
             replace: AtomicBool::new(false),
             loading: OnceCell::new(),
+            inherited: AtomicBool::new(false),
             activity: None,
             shows_use: false,
             timed: false,
@@ -386,21 +389,11 @@ impl Service {
         self.replace.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether code has changed and no request waits for the new.
-    pub(super) fn has_noticed_change(&self) -> bool {
-        let replacement = self.host.replacement();
-        replacement.is_some_and(Replacement::has_noticed)
-    }
-
-    /// As [`Service::has_noticed_change`]; the next answer is about later changes.
+    /// Whether code has changed and no request waits for the new; the next answer is about later
+    /// changes.
     pub(super) fn take_noticed_change(&self) -> bool {
         let replacement = self.host.replacement();
         replacement.is_some_and(Replacement::take_noticed)
-    }
-
-    /// Has the main thread look at what has happened.
-    pub(super) fn wake_main(&self) {
-        self.main.wake();
     }
 
     /// Stops taking requests until [`Service::resume`]: they are for a successor.
@@ -432,6 +425,17 @@ impl Service {
         // Scripts are loaded once.
         let _ = self.loading.set(loading);
         self.main.wake();
+    }
+
+    /// Notes that there is nothing left to be loaded that others of the group have loaded.
+    pub(super) fn has_inherited(&self) {
+        self.inherited.store(true, Ordering::Release);
+        self.main.wake();
+    }
+
+    /// Whether that is so.
+    pub(super) fn inherited(&self) -> bool {
+        self.inherited.load(Ordering::Acquire)
     }
 
     /// A new exchange for the calling request thread, whose requests' heads are in `head`.

@@ -14,7 +14,6 @@ use wsgi_unix::log::{self, Level};
 use wsgi_unix::process;
 use wsgi_wire::WireError;
 use wsgi_wire::launch::{DaemonConfig, Message, VERSION_STATUS, daemon_fd};
-use wsgi_wire::supervision::LoadedScripts;
 
 use super::ending::FAILED;
 use super::permits::Row;
@@ -114,13 +113,6 @@ impl Inherited {
             hints: kept(&self.hints, daemon_fd::HINTS)?,
             monitor,
         })
-    }
-
-    /// What a predecessor that still serves has loaded.
-    pub(super) fn predecessor(&self) -> Result<Option<LoadedScripts>, DaemonStartError> {
-        let bytes = self.config.predecessor.as_deref();
-        let scripts = bytes.map(LoadedScripts::from_bytes).transpose();
-        scripts.map_err(DaemonStartError::Config)
     }
 
     /// This process's row in the hint page.

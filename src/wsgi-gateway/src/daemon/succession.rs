@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use wsgi_unix::log::{self, Level};
 use wsgi_unix::packet::{self, Received};
@@ -14,9 +15,13 @@ use wsgi_wire::supervision::{Order, Report, SCRIPT_RELOAD, SuccessorWanted};
 
 use super::control::{Control, EVICTION};
 use super::service::Loading;
+use crate::policy::Replacement;
 
 /// Room for an order, bytes; a longer packet is none.
 const ORDER_ROOM: usize = 16;
+
+/// The time between two lists of what is loaded, unless a successor needs one.
+const LISTS: Duration = Duration::from_millis(500);
 
 /// The socket to the monitor.
 pub(super) struct Monitor {
@@ -67,14 +72,16 @@ impl AsFd for Monitor {
 pub(super) struct Succession {
     /// How the load of the scripts ended was told.
     loading_told: bool,
-    /// Why a successor was asked for, once one was.
+    /// When the monitor may be told again which scripts are loaded; `None`: it was not told yet.
+    next_list: Option<Instant>,
+    /// Why a successor is wanted, once one is.
     wanted: Option<&'static str>,
     /// No request starts until the monitor has answered.
     paused: bool,
 }
 
 impl Succession {
-    /// Whether a successor was asked for.
+    /// Whether a successor is wanted.
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted.is_some()
     }
@@ -94,11 +101,14 @@ impl Control {
             Loading::Ready => {
                 drop(self.watch.monitor.report(&Report::Ready));
                 self.tell_memory();
+                if let Some(cause) = self.succession.wanted {
+                    self.tell_wish(cause);
+                }
             }
             Loading::Failed => self.stop(
                 UNLOADABLE_STATUS,
                 "shutdown_signal",
-                "what the predecessor has loaded cannot be loaded: stopping",
+                "what others of the group have loaded cannot be loaded: stopping",
             ),
         }
     }
@@ -194,17 +204,65 @@ impl Control {
         self.replace(cause, "finishing the requests that can be finished");
     }
 
+    /// A process that was not said to be ready yet may be a successor itself, and cannot have one
+    /// before it has taken its predecessor's place.
     fn ask_for_successor(&mut self, cause: &'static str, reason: &str) {
+        log::line(Level::Info, format_args!("{reason}"));
+        self.succession.wanted = Some(cause);
+        if self.succession.loading_told {
+            self.tell_wish(cause);
+        }
+    }
+
+    fn tell_wish(&mut self, cause: &'static str) {
+        self.tell_list();
         let report = Report::SuccessorWanted(SuccessorWanted {
             paused: self.succession.paused,
             cause: cause.as_bytes().to_vec(),
-            loaded: self.service.host.loaded_scripts().to_bounded_bytes(),
         });
-        self.succession.wanted = Some(cause);
-        match self.watch.monitor.report(&report) {
-            Ok(()) => log::line(Level::Info, format_args!("{reason}")),
+        if self.watch.monitor.report(&report).is_err() {
             // Without a monitor that listens the old way is left: an end, and then another start.
-            Err(_) => self.replace(cause, reason),
+            self.replace(
+                cause,
+                "the monitor cannot be told: finishing the running requests",
+            );
         }
+    }
+
+    /// When the monitor is next to be told which scripts are loaded.
+    pub(super) fn list_due(&self) -> Option<Instant> {
+        if !self.has_news() {
+            return None;
+        }
+        Some(self.succession.next_list.unwrap_or_else(Instant::now))
+    }
+
+    /// Whether the monitor does not know yet which scripts are loaded. As long as some are to be loaded
+    /// because others of the group have, there is no list: it says that all of them are.
+    fn has_news(&self) -> bool {
+        let loaded = |replacement: &Replacement| replacement.has_loaded();
+        let news = self.succession.next_list.is_none()
+            || self.service.host.replacement().is_some_and(loaded);
+        news && self.succession.loading_told && self.service.inherited()
+    }
+
+    /// Tells the monitor which scripts are loaded, if it does not know.
+    pub(super) fn tell_list(&mut self) {
+        if !self.has_news() {
+            return;
+        }
+        if let Some(replacement) = self.service.host.replacement() {
+            // What is loaded from now on is told the next time.
+            replacement.take_loaded();
+        }
+        let list = self.service.host.loaded_scripts();
+        // The first list with something in it does not wait.
+        let pause = match list.scripts.0.is_empty() {
+            true => Duration::ZERO,
+            false => LISTS,
+        };
+        self.succession.next_list = Some(Instant::now() + pause);
+        // A monitor that does not hear it is gone, which is noticed elsewhere.
+        drop(self.watch.monitor.report(&Report::Loaded(list)));
     }
 }

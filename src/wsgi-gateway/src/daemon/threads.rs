@@ -1,4 +1,4 @@
-//! The threads of a daemon besides the main one: request threads, and one that loads imports.
+//! The threads of a daemon besides the main one: request threads, and one that loads scripts.
 //!
 //! They are started by the main thread. Each lets go of what Python keeps for it when it ends.
 
@@ -11,7 +11,7 @@ use std::thread;
 use wsgi_unix::epoll::Wake;
 use wsgi_unix::log::{self, Level};
 use wsgi_unix::{process, signals};
-use wsgi_wire::supervision::LoadedScripts;
+use wsgi_wire::supervision::Inheritance;
 
 use super::deputy::{self, Deputy};
 use super::service::{Loading, Service};
@@ -59,15 +59,15 @@ impl Crew {
         })
     }
 
-    /// Starts the thread of [`load_imports`]: requests wait in the queue until the imports are
+    /// Starts the thread of [`load_scripts`]: requests wait in the queue until the imports are
     /// there, and signals do not wait for either.
-    pub(super) fn start_imports(
+    pub(super) fn start_loading(
         &self,
         service: &Arc<Service>,
-        predecessor: Option<LoadedScripts>,
+        inheritance: Option<Inheritance>,
     ) -> io::Result<()> {
         self.spawn("wsgi-imports", service, |service| {
-            load_imports(service, predecessor);
+            load_scripts(service, inheritance);
         })
     }
 
@@ -118,11 +118,15 @@ impl Crew {
     }
 }
 
-/// Loads the configured imports and what a predecessor that still serves has loaded, and then opens
-/// the service: a process that could not take the other's place does not try to.
-pub(super) fn load_imports(service: &Service, predecessor: Option<LoadedScripts>) {
-    service.host.load_imports();
-    if predecessor.is_some_and(|predecessor| !service.host.load_after(&predecessor)) {
+/// Loads the configured imports and what other processes of the group have loaded, and then opens the
+/// service: a process that cannot do as well as those does not try to. Where requests wait for this
+/// process alone it opens before, and whoever asks for a script waits for that one only.
+pub(super) fn load_scripts(service: &Service, inheritance: Option<Inheritance>) {
+    let host = &service.host;
+    host.load_imports();
+    let Inheritance { at_once, loaded } = inheritance.unwrap_or_default();
+    let mut scripts = loaded.scripts.0.iter();
+    if !at_once && !scripts.all(|script| host.load_after_others(script)) {
         return service.has_loaded(Loading::Failed);
     }
     if let Err(error) = service.open() {
@@ -131,6 +135,11 @@ pub(super) fn load_imports(service: &Service, predecessor: Option<LoadedScripts>
     }
     log::line(Level::Info, format_args!("ready for requests"));
     service.has_loaded(Loading::Ready);
+    for script in scripts {
+        // A failure is in the log; requests for the script find it as they would without this.
+        host.load_after_others(script);
+    }
+    service.has_inherited();
 }
 
 /// Signs its thread off, even if it panics or never started.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use wsgi_unix::log::{self, Level};
 use wsgi_unix::{random, usage};
 use wsgi_wire::launch::{DaemonSettings, Drawn};
+use wsgi_wire::supervision::RECYCLE_MEMORY;
 
 use super::control::Control;
 use super::deadlock;
@@ -32,7 +33,7 @@ struct Timer {
 }
 
 /// Every timer.
-const TIMERS: [Timer; 8] = [
+const TIMERS: [Timer; 9] = [
     Timer {
         due: Control::start_deadline,
         expire: Control::start_was_slow,
@@ -51,6 +52,11 @@ const TIMERS: [Timer; 8] = [
     Timer {
         due: Control::next_memory_look,
         expire: Control::look_at_memory,
+        always: false,
+    },
+    Timer {
+        due: Control::list_due,
+        expire: Control::tell_list,
         always: false,
     },
     Timer {
@@ -214,7 +220,7 @@ impl Control {
         }
         let group = self.group().into_owned();
         self.recycle(
-            "recycle_memory",
+            RECYCLE_MEMORY,
             &format!(
                 "process group {group}: {used} bytes of memory, of which recycle-memory allows {limit}: \
                  to be replaced"

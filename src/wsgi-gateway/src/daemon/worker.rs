@@ -202,8 +202,6 @@ impl<'s> Worker<'s> {
         let verdict = self.service.host.serve(&head, &exchange);
         if verdict == Verdict::Replace {
             self.service.ask_for_replacement();
-        } else if self.service.has_noticed_change() {
-            self.service.wake_main();
         }
         Ok(self.exchange.end(verdict, || permit.announce_release()))
     }

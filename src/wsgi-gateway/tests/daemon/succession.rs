@@ -4,8 +4,8 @@ use std::fs;
 use std::time::{Duration, SystemTime};
 
 use wsgi_unix::process::Ended;
-use wsgi_wire::launch::{Message as _, REPLACED_STATUS, UNLOADABLE_STATUS, VERSION_STATUS};
-use wsgi_wire::supervision::{LoadedScripts, Order};
+use wsgi_wire::launch::{REPLACED_STATUS, UNLOADABLE_STATUS, VERSION_STATUS};
+use wsgi_wire::supervision::{Inheritance, Order, Report};
 
 use super::harness::{Daemon, Message, Request, Setup, newest_python, wait_until};
 use super::script;
@@ -35,6 +35,14 @@ fn asks(daemon: &Daemon, times: usize) {
     wait_until("it asks for a successor", || {
         daemon.monitor().wanted().len() >= times
     });
+}
+
+/// What this process has loaded, to be loaded before requests are taken.
+fn all_of(daemon: &Daemon) -> Inheritance {
+    Inheritance {
+        at_once: false,
+        loaded: daemon.monitor().loaded(),
+    }
 }
 
 #[test]
@@ -68,7 +76,7 @@ fn a_process_with_enough_requests_serves_until_its_successor_does() {
     assert_eq!(wanted.len(), 1, "asking once is enough");
     assert!(!wanted[0].paused);
     assert_eq!(wanted[0].cause, b"maximum_requests");
-    let loaded = LoadedScripts::from_bytes(&wanted[0].loaded).unwrap();
+    let loaded = daemon.monitor().loaded();
     let paths: Vec<_> = loaded.scripts.0.iter().map(|one| &one.script).collect();
     assert_eq!(paths, [daemon.script.as_os_str().as_encoded_bytes()]);
     assert!(daemon.is_running());
@@ -91,7 +99,7 @@ fn a_request_for_a_changed_script_waits_for_the_successor() {
     assert_eq!(wanted.cause, b"script_reload");
     let waiting = daemon.connect();
     waiting.send(&Request::get("/word"));
-    let successor = daemon.successor_with(Some(wanted.loaded));
+    let successor = daemon.successor_with(Some(all_of(&daemon)));
     assert!(matches!(
         waiting.receive(),
         Message::Welcome { slot: 1, .. }
@@ -154,7 +162,7 @@ fn a_successor_that_cannot_load_what_its_predecessor_has_takes_no_request() {
     edit(&daemon, "def word", "def word((");
     daemon.connect().ask(&Request::get("/word"));
     asks(&daemon, 1);
-    let loaded = daemon.monitor().wanted().remove(0).loaded;
+    let loaded = all_of(&daemon);
     let mut successor = daemon.successor_with(Some(loaded.clone()));
     assert_eq!(successor.ended(), Ended::Exit(UNLOADABLE_STATUS));
     assert!(!successor.monitor().heard_ready());
@@ -170,4 +178,65 @@ fn a_successor_that_cannot_load_what_its_predecessor_has_takes_no_request() {
     wait_until("a script that is gone stops nobody", || {
         successor.monitor().heard_ready()
     });
+}
+
+/// Takes a second to be loaded, from when `slow` is there.
+const SLOW: &str = "import os, time\n\
+    if os.path.exists(os.path.join(os.path.dirname(__file__), 'slow')):\n    \
+        time.sleep(1)\n    \
+        open(os.path.join(os.path.dirname(__file__), 'loaded'), 'w').close()\n";
+
+fn slow() -> Daemon {
+    let daemon = Setup::new(newest_python(), &script(&format!("{SLOW}{WORD}")))
+        .answered(None)
+        .start();
+    assert_eq!(word(&daemon), "first");
+    wait_until("it says what it has loaded", || {
+        !daemon.monitor().loaded().scripts.0.is_empty()
+    });
+    fs::write(daemon.file("slow"), "").unwrap();
+    daemon
+}
+
+#[test]
+fn a_successor_that_is_to_be_replaced_says_so_once_it_is_ready() {
+    let mut daemon = slow();
+    let successor = daemon.successor_with(Some(all_of(&daemon)));
+    wait_until("it begins to load", || {
+        successor.log().matches("Loading WSGI script").count() == 2
+    });
+    successor.signal(libc::SIGUSR1);
+    asks(&successor, 1);
+    let reports = successor.monitor().reports();
+    assert!(matches!(reports[0], Report::Ready), "{reports:?}");
+    assert!(successor.file("loaded").exists());
+    assert_eq!(successor.monitor().wanted()[0].cause, b"graceful_signal");
+}
+
+#[test]
+fn a_process_beside_others_takes_requests_once_it_has_loaded_what_they_have() {
+    let mut daemon = slow();
+    let added = daemon.successor_with(Some(all_of(&daemon)));
+    wait_until("it is ready", || added.monitor().heard_ready());
+    assert!(added.file("loaded").exists());
+    wait_until("it says what it has loaded", || {
+        added.monitor().loaded() == daemon.monitor().loaded()
+    });
+}
+
+#[test]
+fn a_process_without_others_takes_requests_at_once_and_loads_what_they_had() {
+    let mut daemon = slow();
+    let inheritance = Inheritance {
+        at_once: true,
+        ..all_of(&daemon)
+    };
+    let alone = daemon.successor_with(Some(inheritance));
+    wait_until("it is ready", || alone.monitor().heard_ready());
+    assert!(!alone.file("loaded").exists());
+    assert!(alone.monitor().loaded().scripts.0.is_empty());
+    wait_until("it has loaded the script that nobody has asked for", || {
+        alone.monitor().loaded() == daemon.monitor().loaded()
+    });
+    assert!(alone.file("loaded").exists());
 }

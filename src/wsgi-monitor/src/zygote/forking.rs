@@ -11,12 +11,13 @@ use wsgi_unix::epoll::Interest;
 use wsgi_unix::log::Level;
 use wsgi_unix::process;
 use wsgi_unix::{accounts, attached};
+use wsgi_wire::supervision::LoadedScripts;
 
 use super::Zygotes;
 use crate::chain;
 use crate::channel::Channel;
 use crate::group::{Group, when};
-use crate::member::{Member, Process, Standing, State};
+use crate::member::{Member, Process, Progress, Standing, State};
 use crate::process::{LaunchError, Part};
 use crate::restart::Death;
 use crate::supervise::{self, Tools};
@@ -35,15 +36,17 @@ pub struct Forking {
     by: Instant,
     /// What it is to be there for.
     pub standing: Standing,
+    progress: Progress,
 }
 
 impl Group {
-    /// Has a zygote fork a process for this slot. Gives `standing` back when there is none that could.
+    /// Has a zygote fork a process for this slot, which begins with this standing and progress. Gives
+    /// `standing` back when there is none that could.
     pub fn fork(
         &mut self,
         slot: usize,
         part: Part<'_>,
-        standing: Standing,
+        (standing, progress): (Standing, Progress),
         tools: &Tools,
         now: Instant,
     ) -> Result<Option<Standing>, LaunchError> {
@@ -71,6 +74,7 @@ impl Group {
             code_since: zygote.since,
             by: now + FORK,
             standing,
+            progress,
         });
         Ok(None)
     }
@@ -132,6 +136,8 @@ impl Group {
             code_since: forking.code_since,
             channel: Some(forking.channel),
             standing: forking.standing,
+            progress: forking.progress,
+            loaded: LoadedScripts::default(),
         });
         self.log(Level::Info, &format!("forked process {pid}{from}{purpose}"));
         if self.drained_by.is_some() {

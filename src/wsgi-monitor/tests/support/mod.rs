@@ -22,14 +22,31 @@ use wsgi_wire::launch::{
 /// How long anything that must happen may take.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What a script does if it is a successor, which it knows by what its predecessor has loaded.
-macro_rules! successor {
-    ($does:literal) => {
+/// What a script does if it is to load what others have loaded, which is `abc`. `$1` is 0 if it has to
+/// before it takes requests.
+macro_rules! heir {
+    ($does:expr) => {
         concat!(
-            "if tail -c 3 <&3 | grep -q abc; then echo successor $$; ",
+            "set -- $(tail -c 17 <&3 | od -An -v -tx1 | tr -d ' \\n' | ",
+            "sed -n 's/^0\\(.\\)01000000030000006162630000000000$/\\1/p'); ",
+            "if [ -n \"$1\" ]; then ",
             $does,
             "; fi; "
         )
+    };
+}
+
+/// What a script does if it is a successor.
+macro_rules! successor {
+    ($does:literal) => {
+        heir!(concat!("echo successor $$; ", $does))
+    };
+}
+
+/// Says that it takes requests and has loaded `abc`.
+macro_rules! serves {
+    () => {
+        "printf '\\001\\001' >&6; printf '\\001\\005\\001\\000\\000\\000\\003\\000\\000\\000abc\\000\\000\\000\\000\\000' >&6; "
     };
 }
 
@@ -37,9 +54,11 @@ macro_rules! successor {
 macro_rules! asks {
     ($paused:literal) => {
         concat!(
-            "echo started $$; printf '\\001\\001' >&6; printf '\\001\\002\\",
+            "echo started $$; ",
+            serves!(),
+            "printf '\\001\\002\\",
             $paused,
-            "\\004\\000\\000\\000test\\003\\000\\000\\000abc' >&6; "
+            "\\004\\000\\000\\000test' >&6; "
         )
     };
 }
@@ -97,6 +116,36 @@ pub mod script {
         successor!("exec cat <&6 >/dev/null"),
         asks!("001"),
         told!("exec cat <&6 >/dev/null")
+    );
+    /// Has loaded something and dies. Who comes after it tells what it is given, and does the same.
+    pub const LEAVES: &str = concat!(
+        heir!("echo heir $1 $$"),
+        "echo started $$; ",
+        serves!(),
+        "exit 3"
+    );
+    /// The same, but who is to load something dies of it.
+    pub const LEAVES_POISON: &str = concat!(
+        heir!("echo heir $1 $$; exit 4"),
+        "echo started $$; ",
+        serves!(),
+        "exit 3"
+    );
+    /// Of two, one serves and the other dies once `go` is there. Who is to load something cannot.
+    pub const LEAVES_ONE: &str = concat!(
+        heir!("echo heir $1 $$; exit 88"),
+        "echo started $$; ",
+        serves!(),
+        "if mkdir ${0%/*}/serves; then exec cat <&6 >/dev/null; fi; ",
+        "while ! [ -e ${0%/*}/go ]; do sleep 0.05; done; exit 3"
+    );
+    /// The same, but who is to load something does not come to an end.
+    pub const LEAVES_A_SLOW_ONE: &str = concat!(
+        heir!("echo heir $1 $$; exec sleep 1000"),
+        "echo started $$; ",
+        serves!(),
+        "if mkdir ${0%/*}/serves; then exec cat <&6 >/dev/null; fi; ",
+        "while ! [ -e ${0%/*}/go ]; do sleep 0.05; done; exit 3"
     );
     /// Says what means nothing.
     pub const BABBLES: &str = "echo started $$; echo nonsense >&6; exec sleep 1000";

@@ -17,7 +17,7 @@ use wsgi_wire::launch::{
     DaemonConfig, DaemonSettings, GatewayConfig, ImportScript, List, Message, daemon_fd,
 };
 use wsgi_wire::secret::Secret;
-use wsgi_wire::supervision::Order;
+use wsgi_wire::supervision::{Inheritance, Order};
 
 use super::monitor::Monitor;
 use super::{Child, PATIENCE, Python, wait_until};
@@ -90,7 +90,7 @@ impl Setup {
             gateway,
             slot: 0,
             client_uid: accounts::own_uid(),
-            predecessor: None,
+            inheritance: None,
             zygote: false,
             secret: SECRET,
             settings: DaemonSettings {
@@ -225,11 +225,11 @@ impl Daemon {
         self.successor_with(None)
     }
 
-    /// The same with what its predecessor has loaded.
-    pub fn successor_with(&mut self, predecessor: Option<Vec<u8>>) -> Daemon {
+    /// The same with what others have loaded.
+    pub fn successor_with(&mut self, inheritance: Option<Inheritance>) -> Daemon {
         let mut setup = self.setup.clone();
         setup.config.slot += 1;
-        setup.config.predecessor = predecessor;
+        setup.config.inheritance = inheritance;
         let (pid, monitor) = setup.spawn(self.listener.as_fd(), self.page.as_fd());
         self.is_last = false;
         Daemon {

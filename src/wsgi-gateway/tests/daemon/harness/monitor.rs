@@ -9,7 +9,7 @@ use std::thread;
 
 use wsgi_unix::packet;
 use wsgi_unix::socket::{self, Wait};
-use wsgi_wire::supervision::{MAX_PACKET, Order, Report, SuccessorWanted};
+use wsgi_wire::supervision::{LoadedScripts, MAX_PACKET, Order, Report, SuccessorWanted};
 
 /// What has been said, and what is to be answered.
 #[derive(Default)]
@@ -60,12 +60,28 @@ impl Monitor {
         })
     }
 
+    /// Everything it has said so far.
+    pub fn reports(&self) -> Vec<Report> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.reports.clone()
+    }
+
+    /// What the daemon has said last that it has loaded.
+    pub fn loaded(&self) -> LoadedScripts {
+        let said = self.reports().into_iter().rev();
+        let mut lists = said.filter_map(|report| match report {
+            Report::Loaded(list) => Some(list),
+            _ => None,
+        });
+        lists.next().unwrap_or_default()
+    }
+
     /// What the daemon has asked for so far.
     pub fn wanted(&self) -> Vec<SuccessorWanted> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = state.reports.iter().filter_map(|report| match report {
             Report::SuccessorWanted(wanted) => Some(wanted.clone()),
-            Report::Ready | Report::Hello | Report::CannotFork(_) => None,
+            _ => None,
         });
         wanted.collect()
     }
