@@ -5,14 +5,13 @@
 
 use std::sync::Arc;
 
-use pyo3::ffi;
 use wsgi_wire::frame::MAX_NAME;
 use wsgi_wire::head::flag;
 
 use crate::call::Call;
 use crate::python::{
-    Arguments, Exception, Methods, Object, Owned, Python, Raised, Receiver, Slots, fence_method,
-    keywords_method, new_function, new_instance, new_type,
+    Arguments, Exception, Methods, Object, Owned, Python, Raised, Receiver, Slots, keywords_method,
+    new_function, new_instance, new_type, python_method,
 };
 use crate::wsgi::Request;
 
@@ -63,22 +62,8 @@ pub fn add(
     Ok(())
 }
 
-macro_rules! enquiry_method {
-    ($function:ident, $body:path) => {
-        unsafe extern "C" fn $function(
-            instance: *mut ffi::PyObject,
-            values: *const *mut ffi::PyObject,
-            count: ffi::Py_ssize_t,
-            names: *mut ffi::PyObject,
-        ) -> *mut ffi::PyObject {
-            // SAFETY: Python runs this function on an Enquiry object with these arguments.
-            unsafe { fence_method(instance, (values, count, names), $body) }
-        }
-    };
-}
-
-enquiry_method!(is_https, told);
-enquiry_method!(var_lookup, looked_up);
+python_method!(is_https, Enquiry, told);
+python_method!(var_lookup, Enquiry, looked_up);
 
 fn told<'p>(
     python: Python<'p>,

@@ -99,6 +99,25 @@ pub unsafe fn fence_method<'p, T: 'p>(
     unsafe { fence_function(raw, with_receiver) }
 }
 
+/// As [`python_function`], for a method of a type whose instances hold a `$held`.
+macro_rules! python_method {
+    ($name:ident, $held:ty, $body:path) => {
+        unsafe extern "C" fn $name(
+            instance: *mut pyo3::ffi::PyObject,
+            values: *const *mut pyo3::ffi::PyObject,
+            count: pyo3::ffi::Py_ssize_t,
+            names: *mut pyo3::ffi::PyObject,
+        ) -> *mut pyo3::ffi::PyObject {
+            // SAFETY: Python runs this function on an object that holds it, with these arguments.
+            unsafe {
+                $crate::python::fence_method::<$held>(instance, (values, count, names), $body)
+            }
+        }
+    };
+}
+
+pub(crate) use python_method;
+
 /// As [`fence_method`], for the slot `tp_iternext`: nothing is the iterator's end.
 ///
 /// # Safety

@@ -24,8 +24,8 @@ pub use attach::{
     Attached, InterpreterState, Python, Waits, adopt_current, end_thread, leave_threads,
     measure_waits, take_waits,
 };
-pub(crate) use callback::python_function;
 pub use callback::{Arguments, NO_ARGUMENTS, Receiver, fence_function, fence_method, fence_next};
+pub(crate) use callback::{python_function, python_method};
 pub use description::{Description, description};
 pub use error::{Error, Exception, Raised, restore};
 pub use fork::{Side, fork};

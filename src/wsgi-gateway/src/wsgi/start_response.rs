@@ -6,15 +6,14 @@
 
 use std::sync::Arc;
 
-use pyo3::ffi;
 use wsgi_wire::frame::MAX_HEAD;
 use wsgi_wire::response::{ResponseHead, append_header};
 
 use crate::call::Call;
 use crate::observe;
 use crate::python::{
-    Arguments, Exception, Methods, Object, Owned, Python, Raised, Receiver, Slots, fence_method,
-    keywords_method, new_function, new_type, restore,
+    Arguments, Exception, Methods, Object, Owned, Python, Raised, Receiver, Slots, keywords_method,
+    new_function, new_type, python_method, restore,
 };
 
 /// The value inside the object that the three functions are bound to.
@@ -47,23 +46,9 @@ pub fn make_type(python: Python<'_>) -> Result<Owned<'_>, Raised> {
     new_type::<Responder>(python, c"mod_wsgi.Responder", doc, Slots::default())
 }
 
-macro_rules! responder_method {
-    ($function:ident, $body:path) => {
-        unsafe extern "C" fn $function(
-            instance: *mut ffi::PyObject,
-            values: *const *mut ffi::PyObject,
-            count: ffi::Py_ssize_t,
-            names: *mut ffi::PyObject,
-        ) -> *mut ffi::PyObject {
-            // SAFETY: Python runs this function on a Responder object with these arguments.
-            unsafe { fence_method(instance, (values, count, names), $body) }
-        }
-    };
-}
-
-responder_method!(start_response, called);
-responder_method!(write, written);
-responder_method!(early_hints, hinted);
+python_method!(start_response, Responder, called);
+python_method!(write, Responder, written);
+python_method!(early_hints, Responder, hinted);
 
 fn called<'p>(
     python: Python<'p>,
