@@ -14,8 +14,8 @@ use crate::httpd::request::Request;
 /// A declared body up to this many bytes travels with the request's head if it is there already.
 const INLINE_BYTES: u64 = 16 << 10;
 
-/// The most that one read takes from the client, bytes.
-const READ_BYTES: u64 = 64 << 10;
+/// The most that one read takes from the client, bytes: what the socket to a daemon holds.
+const READ_BYTES: u64 = 128 << 10;
 
 /// What the request's headers declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,7 @@ pub enum Declared {
 pub struct RequestBody<'r> {
     request: Request<'r>,
     declared: Declared,
+    /// What the last read gave.
     brigade: Option<Brigade<'r>>,
     /// What came before it was asked for.
     early: Vec<u8>,
@@ -101,54 +102,48 @@ impl<'r> RequestBody<'r> {
         self.whole = early.len() as u64 == length;
     }
 
-    /// Waits for data and gives at most `max` bytes of it to `each`, in pieces; answers their
-    /// count, 0 at the end of the body.
-    pub fn read(&mut self, max: u64, mut each: impl FnMut(&[u8])) -> Result<usize, Failure> {
+    /// Waits for data and gives at most `max` bytes of it, in pieces that stay until the next read;
+    /// none is the end of the body.
+    pub fn read(&mut self, max: u64) -> Result<Vec<&[u8]>, Failure> {
+        let most = usize::try_from(max.min(READ_BYTES)).unwrap_or(usize::MAX);
         if self.taken_early < self.early.len() {
-            let left = &self.early[self.taken_early..];
-            let count = left.len().min(usize::try_from(max).unwrap_or(usize::MAX));
-            each(&left[..count]);
-            self.taken_early += count;
-            return Ok(count);
+            let start = self.taken_early;
+            self.taken_early = self.early.len().min(start.saturating_add(most));
+            return Ok(vec![&self.early[start..self.taken_early]]);
         }
         if let Some(failure) = self.failed {
             return Err(failure);
         }
-        let outcome = self.read_from_client(max.min(READ_BYTES), each);
-        self.failed = outcome.as_ref().err().copied();
-        outcome
+        let read = self.read_from_client(most).map_err(failure);
+        self.failed = read.as_ref().err().copied();
+        let count = read?;
+        match &self.brigade {
+            Some(brigade) => brigade.pieces(count).map_err(failure),
+            None => Ok(Vec::new()),
+        }
     }
 
-    fn read_from_client(
-        &mut self,
-        max: u64,
-        mut each: impl FnMut(&[u8]),
-    ) -> Result<usize, Failure> {
+    /// Waits until there is something, and answers how much of the brigade it is; a filter may give
+    /// more than it was asked for, which is kept for the next read.
+    fn read_from_client(&mut self, most: usize) -> Result<usize, AprError> {
         let brigade = self
             .brigade
             .get_or_insert_with(|| Brigade::new(self.request));
-        let most = usize::try_from(max).unwrap_or(usize::MAX);
-        while !self.ended && !self.whole {
-            let mut count = 0;
-            let early = &mut self.early;
-            early.clear();
-            self.taken_early = 0;
-            let outcome = brigade.read_body(max, Wait::Yes).and_then(|()| {
-                brigade.for_each_data(|data| {
-                    // A filter may give more than it was asked for.
-                    let (now, later) = data.split_at(data.len().min(most - count));
-                    count += now.len();
-                    each(now);
-                    early.extend_from_slice(later);
-                })
-            });
+        self.early.clear();
+        self.taken_early = 0;
+        brigade.clear();
+        let mut count = 0;
+        while count == 0 && !self.ended && !self.whole {
             brigade.clear();
-            self.ended = outcome.map_err(failure)?;
-            if count > 0 {
-                return Ok(count);
-            }
+            brigade.read_body(most as u64, Wait::Yes)?;
+            let early = &mut self.early;
+            self.ended = brigade.for_each_data(|data| {
+                let (now, later) = data.split_at(data.len().min(most - count));
+                count += now.len();
+                early.extend_from_slice(later);
+            })?;
         }
-        Ok(0)
+        Ok(count)
     }
 }
 

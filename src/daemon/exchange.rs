@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 use wsgi_unix::file;
 use wsgi_unix::socket::{self, Wait};
 use wsgi_wire::Failure;
-use wsgi_wire::frame::{HEADER_BYTES, Header};
+use wsgi_wire::frame::Header;
 use wsgi_wire::head::EncodedHead;
 use wsgi_wire::launch::Message;
 use wsgi_wire::to_child::{FileSegment, ToChild};
 use wsgi_wire::to_daemon::{
-    ToDaemonTag, append_body_data, append_body_end, append_body_failed, append_scoreboard,
-    append_variable,
+    ToDaemonTag, append_body_end, append_body_failed, append_scoreboard, append_variable,
 };
 use wsgi_wire::{WireError, frame};
 
@@ -397,33 +396,24 @@ impl<'x> Exchange<'x> {
         if let Err(failure) = self.response.flush() {
             return Next::Stop(Outcome::Failed(DaemonError::Gateway(failure)));
         }
-        let out = &mut self.out;
-        out.clear();
-        let mut failed = None;
-        append_body_data(out, &[]);
-        match body.read(max, |data| out.extend_from_slice(data)) {
-            Ok(0) => {
-                out.clear();
-                append_body_end(out);
+        let pieces = body.read(max);
+        let failed = pieces.is_err();
+        let sent = match pieces {
+            Ok(pieces) if !pieces.is_empty() => send_body_data(connection, &pieces),
+            end => {
+                self.out.clear();
+                match end {
+                    Ok(_) => append_body_end(&mut self.out),
+                    Err(failure) => append_body_failed(&mut self.out, failure),
+                }
+                socket::send_all(connection.as_fd(), &mut [IoSlice::new(&self.out)])
             }
-            Ok(count) => {
-                let header = Header {
-                    tag: ToDaemonTag::BodyData,
-                    length: count as u32,
-                };
-                out[..HEADER_BYTES].copy_from_slice(&header.encode());
-            }
-            Err(failure) => {
-                out.clear();
-                append_body_failed(out, failure);
-                failed = Some(failure);
-            }
-        }
-        match socket::send_all(connection.as_fd(), &mut [IoSlice::new(out)]) {
+        };
+        match sent {
             // A daemon that takes no more of the body may have said why, so it is read on; if it has
             // gone, that shows there.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Next::GoOn,
-            Err(_) if failed.is_some() => Next::GoOn,
+            Err(_) if failed => Next::GoOn,
             Err(error) => Next::Stop(self.lost(FrameError::Socket(error), connection.reused)),
             Ok(()) => Next::GoOn,
         }
@@ -494,6 +484,20 @@ impl<'x> Exchange<'x> {
         let group = self.group.display_name();
         Outcome::Failed(DaemonError::Protocol { group, pid, source })
     }
+}
+
+/// Sends a part of the body from where it lies.
+fn send_body_data(connection: &Connection, pieces: &[&[u8]]) -> io::Result<()> {
+    let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+    let header = Header {
+        tag: ToDaemonTag::BodyData,
+        length: length as u32,
+    }
+    .encode();
+    let mut parts = Vec::with_capacity(1 + pieces.len());
+    parts.push(IoSlice::new(&header));
+    parts.extend(pieces.iter().map(|piece| IoSlice::new(piece)));
+    socket::send_all(connection.as_fd(), &mut parts)
 }
 
 /// Sends the request's head, the body included if it travels inline.

@@ -114,12 +114,12 @@ impl<'c, 'r> Conversation<'c, 'r> {
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         let mut filled = 0;
-        self.body.read(buffer.len() as u64, |data| {
+        for piece in self.body.read(buffer.len() as u64)? {
             let room = &mut buffer[filled..];
-            let count = data.len().min(room.len());
-            room[..count].copy_from_slice(&data[..count]);
+            let count = piece.len().min(room.len());
+            room[..count].copy_from_slice(&piece[..count]);
             filled += count;
-        })?;
+        }
         Ok(filled)
     }
 

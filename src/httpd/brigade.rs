@@ -178,6 +178,31 @@ impl<'r> Brigade<'r> {
         }
         Ok(false)
     }
+
+    /// The first `length` bytes of the data before the end of the body, all of which was looked at
+    /// before, as it lies there.
+    pub fn pieces(&self, length: usize) -> Result<Vec<&[u8]>, AprError> {
+        let mut left = length;
+        let mut pieces = Vec::new();
+        // SAFETY: the brigade is alive.
+        let sentinel = unsafe { ffi::wsgi_brigade_sentinel(self.raw) };
+        // SAFETY: as above.
+        let mut bucket = unsafe { ffi::wsgi_brigade_first(self.raw) };
+        while bucket != sentinel && left > 0 {
+            // SAFETY: a bucket of this brigade.
+            if unsafe { ffi::wsgi_bucket_is_metadata(bucket) } == 0 {
+                let data = bucket_data(bucket)?;
+                let piece = &data[..data.len().min(left)];
+                left -= piece.len();
+                if !piece.is_empty() {
+                    pieces.push(piece);
+                }
+            }
+            // SAFETY: as above.
+            bucket = unsafe { ffi::wsgi_bucket_next(bucket) };
+        }
+        Ok(pieces)
+    }
 }
 
 impl Drop for Brigade<'_> {

@@ -6,7 +6,7 @@
 //! interrupts it. A received descriptor is hostile until its user has checked what it is.
 
 use std::ffi::{CString, c_int};
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -311,6 +311,16 @@ fn send_message_with(
 /// Receives into `buffer`; 0 means that the peer has ended (or that `buffer` is empty).
 pub fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], wait: Wait) -> io::Result<usize> {
     receive_with(fd, buffer, wait, 0)
+}
+
+/// As [`receive`], into several buffers one after the other; waits.
+pub fn receive_parts(fd: BorrowedFd<'_>, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    let count = c_int::try_from(parts.len().min(MAX_PARTS)).unwrap_or(c_int::MAX);
+    let received = uninterrupted(|| {
+        // SAFETY: IoSliceMut is guaranteed to be laid out as an iovec; `count` is at most their number.
+        check_length(unsafe { libc::readv(fd.as_raw_fd(), parts.as_mut_ptr().cast(), count) })
+    });
+    Wait::Yes.name(received)
 }
 
 /// As [`receive`], but the bytes stay to be received again: as many as are there now.

@@ -5,7 +5,7 @@
 //! that, the kernel resets the connection because of the unread bytes, and the child knows that it
 //! may give the request to another process (unix(7): a socket closed with unread data).
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -251,6 +251,16 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Waits and receives what is there into two buffers, one after the other; at least one byte.
+    pub(super) fn receive_into(&self, parts: [&mut [u8]; 2]) -> Result<usize, ConnectionError> {
+        let mut parts = parts.map(IoSliceMut::new);
+        match socket::receive_parts(self.as_fd(), &mut parts) {
+            Ok(0) => Err(ConnectionError::Cut),
+            Ok(count) => Ok(count),
+            Err(error) => Err(failed("read from")(error)),
+        }
     }
 
     /// Sends all parts.

@@ -13,17 +13,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 use wsgi_unix::socket::Side;
 use wsgi_wire::Failure;
-use wsgi_wire::frame::{self, HEADER_BYTES, Header, MAX_DATA};
+use wsgi_wire::frame::{self, HEADER_BYTES, MAX_DATA};
 use wsgi_wire::head::Body;
 use wsgi_wire::to_child::{self, FileSegment, ToChildTag};
-use wsgi_wire::to_daemon::{self, ToDaemonTag};
 
 use super::connection::{Connection, ConnectionError, Introduction};
-use crate::exchange::{Exchange, Verdict};
+use crate::exchange::{AtOnce, Exchange, Verdict};
 use crate::log::ProcessLog;
 use crate::running::Running;
 
+mod answers;
 mod intervention;
+
+use answers::{Answer, receive_answer, receive_scoreboard, receive_variable};
 
 /// How many bytes of frames are held back at most; a larger piece is sent from where it lies.
 const HELD_BACK: usize = 32 << 10;
@@ -336,59 +338,6 @@ impl FrameExchange {
             }
         }
     }
-}
-
-enum Answer {
-    Data(usize),
-    End,
-    Failed(Failure),
-}
-
-fn receive_answer(connection: &Connection, buffer: &mut [u8]) -> Result<Answer, ConnectionError> {
-    let mut header = [0; HEADER_BYTES];
-    connection.receive_exactly(&mut header)?;
-    let header = Header::<ToDaemonTag>::decode(&header)?;
-    let length = header.length as usize;
-    match header.tag {
-        ToDaemonTag::BodyData if (1..=buffer.len()).contains(&length) => {
-            connection.receive_exactly(&mut buffer[..length])?;
-            Ok(Answer::Data(length))
-        }
-        ToDaemonTag::BodyEnd => Ok(Answer::End),
-        ToDaemonTag::BodyFailed => {
-            let mut code = [0; 1];
-            connection.receive_exactly(&mut code)?;
-            Ok(Answer::Failed(to_daemon::decode_body_failed(&code)?))
-        }
-        ToDaemonTag::Request
-        | ToDaemonTag::BodyData
-        | ToDaemonTag::Variable
-        | ToDaemonTag::Scoreboard => Err(ConnectionError::Unexpected(header.tag)),
-    }
-}
-
-fn receive_variable(connection: &Connection) -> Result<Option<Vec<u8>>, ConnectionError> {
-    let mut header = [0; HEADER_BYTES];
-    connection.receive_exactly(&mut header)?;
-    let header = Header::<ToDaemonTag>::decode(&header)?;
-    if header.tag != ToDaemonTag::Variable {
-        return Err(ConnectionError::Unexpected(header.tag));
-    }
-    let mut payload = vec![0; header.length as usize];
-    connection.receive_exactly(&mut payload)?;
-    Ok(to_daemon::decode_variable(&payload)?.map(<[u8]>::to_vec))
-}
-
-fn receive_scoreboard(connection: &Connection) -> Result<Vec<u8>, ConnectionError> {
-    let mut header = [0; HEADER_BYTES];
-    connection.receive_exactly(&mut header)?;
-    let header = Header::<ToDaemonTag>::decode(&header)?;
-    if header.tag != ToDaemonTag::Scoreboard {
-        return Err(ConnectionError::Unexpected(header.tag));
-    }
-    let mut encoded = vec![0; header.length as usize];
-    connection.receive_exactly(&mut encoded)?;
-    Ok(encoded)
 }
 
 impl Exchange for FrameExchange {
