@@ -165,24 +165,32 @@ impl<'r> Response<'r> {
             .add(pool.string(name), pool.string(value));
     }
 
-    /// Sends data; with `flush` the client gets it without delay.
-    pub fn data(&mut self, data: &[u8], flush: bool) -> Result<(), Failure> {
+    /// Sends data in pieces that follow each other; with `flush` the client gets it without delay.
+    pub fn data<'d>(
+        &mut self,
+        pieces: impl Iterator<Item = &'d [u8]> + Clone,
+        flush: bool,
+    ) -> Result<(), Failure> {
         if !matches!(self.body, BodyRule::Sent) {
             return Ok(());
         }
-        self.unflushed = self.unflushed.saturating_add(data.len() as u64);
+        let length: usize = pieces.clone().map(<[u8]>::len).sum();
+        self.unflushed = self.unflushed.saturating_add(length as u64);
         let full = self
             .rules
             .flush_bytes
             .is_some_and(|bytes| self.unflushed >= bytes);
         let flush = flush || full;
-        if self.held + data.len() <= HELD_BYTES && !flush {
-            self.brigade.append_copy(data);
-            self.held += data.len();
+        if self.held + length <= HELD_BYTES && !flush {
+            pieces.for_each(|piece| self.brigade.append_copy(piece));
+            self.held += length;
             return Ok(());
         }
-        // SAFETY: the brigade is passed on before this function returns, while `data` is borrowed.
-        unsafe { self.brigade.append_borrowed(data) };
+        for piece in pieces {
+            // SAFETY: the brigade is passed on before this function returns, while the pieces are
+            // borrowed.
+            unsafe { self.brigade.append_borrowed(piece) };
+        }
         if flush {
             self.append_flush();
         }

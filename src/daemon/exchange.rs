@@ -173,7 +173,7 @@ impl<'x> Exchange<'x> {
                 }
                 Step::Data(data) => {
                     self.started = true;
-                    self.client(|response| response.data(data, false))
+                    self.client(|response| response.data(data.iter(), false))
                 }
                 Step::Message(message, descriptor) => {
                     if matches!(

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 
 use wsgi_unix::socket::{self, Wait};
@@ -53,10 +54,26 @@ impl FrameError {
 pub enum Step<'a> {
     /// A whole message, and the descriptor if it is a file.
     Message(ToChild<'a>, Option<OwnedFd>),
-    /// A part of a `Data` message, as it came.
-    Data(&'a [u8]),
+    /// Data, as it came.
+    Data(Pieces<'a>),
     /// Nothing is there now; only when asked not to wait.
     Nothing,
+}
+
+/// Parts of `Data` messages that follow each other.
+#[derive(Debug, Clone, Copy)]
+pub struct Pieces<'a> {
+    buffer: &'a [u8],
+    places: &'a [Range<usize>],
+}
+
+impl<'a> Pieces<'a> {
+    /// The bytes of each part.
+    pub fn iter(self) -> impl Iterator<Item = &'a [u8]> + Clone {
+        self.places
+            .iter()
+            .map(move |place| &self.buffer[place.clone()])
+    }
 }
 
 /// The messages of one request's exchange.
@@ -66,6 +83,8 @@ pub struct Frames {
     start: usize,
     end: usize,
     data_left: usize,
+    /// Where the data of the last step lies.
+    pieces: Vec<Range<usize>>,
     descriptors: VecDeque<OwnedFd>,
 }
 
@@ -81,6 +100,7 @@ impl Frames {
             start: 0,
             end: 0,
             data_left: 0,
+            pieces: Vec::new(),
             descriptors: VecDeque::new(),
         }
     }
@@ -143,12 +163,36 @@ impl Frames {
             .expect("the caller has seen that a whole header is in the buffer")
     }
 
-    fn take_data(&mut self) -> &[u8] {
-        let count = self.data_left.min(self.end - self.start);
-        let from = self.start;
-        self.start += count;
-        self.data_left -= count;
-        &self.buffer[from..from + count]
+    /// All of the data that has come, also of further messages right behind: it passes httpd's
+    /// filters together.
+    fn take_data(&mut self) -> Pieces<'_> {
+        self.pieces.clear();
+        loop {
+            let count = self.data_left.min(self.end - self.start);
+            if count > 0 {
+                self.pieces.push(self.start..self.start + count);
+                self.start += count;
+                self.data_left -= count;
+            }
+            match self.data_behind() {
+                Some(length) if self.data_left == 0 => {
+                    self.start += HEADER_BYTES;
+                    self.data_left = length;
+                }
+                _ => break,
+            }
+        }
+        Pieces {
+            buffer: &self.buffer,
+            places: &self.pieces,
+        }
+    }
+
+    /// The length of the `Data` message whose header comes next, if that is what has come.
+    fn data_behind(&self) -> Option<usize> {
+        let header = self.buffer[self.start..self.end].first_chunk()?;
+        let header = Header::<ToChildTag>::decode(header).ok()?;
+        (header.tag == ToChildTag::Data).then_some(header.length as usize)
     }
 
     fn make_room(&mut self, bytes: usize) {

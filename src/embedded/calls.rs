@@ -174,7 +174,9 @@ unsafe extern "C" fn on_send_data(context: *mut c_void, data: Bytes, flush: c_in
         // SAFETY: lent for this call (wsgi-abi).
         let data = unsafe { data.as_slice() };
         code(converse(context, |conversation| {
-            conversation.response.data(data, flush != 0)
+            conversation
+                .response
+                .data(std::iter::once(data), flush != 0)
         }))
     })
 }

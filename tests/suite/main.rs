@@ -12,6 +12,7 @@ mod chroot;
 mod cloned_groups;
 mod configurations;
 mod connections;
+mod conversation;
 mod copies;
 mod daemon;
 mod deaths;
