@@ -13,7 +13,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use wsgi_wire::Failure;
 
-use crate::exchange::Exchange;
+use crate::exchange::{AtOnce, Exchange};
 use crate::observe::Observation;
 
 /// What the application has said about its response so far.
@@ -119,6 +119,40 @@ impl Call {
             }
             Ok(length as u64)
         })
+    }
+
+    /// As [`Call::send`] with `flush`, but as far as it needs no wait. Called with the GIL held.
+    pub fn send_at_once(&self, data: &[u8]) -> Result<AtOnce, Failure> {
+        let lock = self.exchange.try_lock();
+        let lock = lock.filter(|_| self.observed.meter().is_none());
+        let Some(exchange) = lock.as_ref().and_then(|exchange| exchange.as_ref()) else {
+            return Ok(AtOnce::Refused);
+        };
+        let (head, head_sent) = {
+            let mut response = self.response.lock();
+            let length = data.len() as u64;
+            if response.broken.is_some() || response.clip(length) < length {
+                return Ok(AtOnce::Refused);
+            }
+            (std::mem::take(&mut response.head), response.head_sent)
+        };
+        let result = exchange.send_at_once((!head_sent).then_some(&head), data);
+        let mut response = self.response.lock();
+        response.head = head;
+        match result {
+            Ok(AtOnce::Refused) => {}
+            Ok(AtOnce::Sent | AtOnce::Begun) => {
+                response.head_sent = true;
+                response.sent += data.len() as u64;
+            }
+            Err(failure) => response.broken = Some(failure),
+        }
+        result
+    }
+
+    /// Sends what [`Call::send_at_once`] has begun.
+    pub fn send_rest(&self) -> Result<(), Failure> {
+        self.transfer(|exchange, _| exchange.send_data(&[], true))
     }
 
     /// Sends the head if that is still to be done.

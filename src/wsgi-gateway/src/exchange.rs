@@ -14,9 +14,9 @@ use crate::running::Running;
 
 /// One request's way to its client.
 ///
-/// Called with the GIL released, but for [`Exchange::started`]. The implementation's own lock lets
-/// one call through at a time, since threads of the application may read the body. After an error
-/// nothing more can be sent, and every further call gives the same error.
+/// Called with the GIL released, but for [`Exchange::started`] and [`Exchange::send_at_once`]. The
+/// implementation's own lock lets one call through at a time, since threads of the application may
+/// read the body. After an error nothing more can be sent, and every further call gives the same error.
 pub trait Exchange: Send + Sync {
     /// Tells that the application's code is about to run, so the request may not be given to another
     /// process any more. Called with the GIL held: must not block.
@@ -46,6 +46,12 @@ pub trait Exchange: Send + Sync {
     /// back so that it travels with the head and the response's end.
     fn send_data(&self, data: &[u8], flush: bool) -> Result<(), Failure>;
 
+    /// Sends the head, if it is given, and a piece of the body as far as that needs no wait. Called with
+    /// the GIL held: must not block. Whoever cannot tell refuses.
+    fn send_at_once(&self, _head: Option<&[u8]>, _data: &[u8]) -> Result<AtOnce, Failure> {
+        Ok(AtOnce::Refused)
+    }
+
     /// Sends `length` bytes of a regular file from `offset`; the descriptor is lent for the call.
     fn send_file(&self, file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Failure>;
 
@@ -66,6 +72,17 @@ pub trait Exchange: Send + Sync {
     /// follow each other; `level` is Apache's number (`http_log.h`). What cannot be delivered is
     /// dropped.
     fn log(&self, level: u8, text: &[u8]);
+}
+
+/// What became of data that was to be sent without a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtOnce {
+    /// All of it is on its way.
+    Sent,
+    /// Some of it is; the next call sends the rest first, also one for no data.
+    Begun,
+    /// Nothing was done.
+    Refused,
 }
 
 /// How a request ended.

@@ -219,6 +219,15 @@ pub fn send_all(fd: BorrowedFd<'_>, mut parts: &mut [IoSlice<'_>]) -> io::Result
     Ok(())
 }
 
+/// Sends as much of `parts` as there is room for now and never waits; answers how many bytes went.
+pub fn send_what_fits(fd: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    let parts = &parts[..parts.len().min(MAX_PARTS)];
+    match send_message_with(fd, parts, None, libc::MSG_DONTWAIT) {
+        Err(error) if error.kind() == ErrorKind::TimedOut => Ok(0),
+        result => result,
+    }
+}
+
 /// Sends `bytes` with a duplicate of `passed` attached to the first of them (SCM_RIGHTS).
 ///
 /// No bytes are [`ErrorKind::InvalidInput`]: a descriptor cannot travel alone on a stream.

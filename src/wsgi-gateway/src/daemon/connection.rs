@@ -268,6 +268,11 @@ impl Connection {
         socket::send_all(self.as_fd(), parts).map_err(failed("write to"))
     }
 
+    /// Sends as much as there is room for, and never waits; answers how many bytes went.
+    pub(super) fn send_what_fits(&self, parts: &[IoSlice<'_>]) -> Result<usize, ConnectionError> {
+        socket::send_what_fits(self.as_fd(), parts).map_err(failed("write to"))
+    }
+
     /// Sends a frame with a descriptor.
     pub(super) fn send_with_descriptor(
         &self,

@@ -1,9 +1,9 @@
 //! The [`Exchange`] of a daemon: a request and its response as frames on a connection.
 //!
-//! One per request thread, used again for its next request; threads that the application started
-//! may hold it longer and then find it closed. Never called with the GIL held, but for
-//! [`Exchange::started`]. Small frames are held back until something has to reach the child, so
-//! that a short response is one system call.
+//! One per request thread, used again for its next request; threads that the application started may
+//! hold it longer and then find it closed. Never called with the GIL held, but for
+//! [`Exchange::started`] and [`Exchange::send_at_once`]. Small frames are held back until something
+//! has to reach the child, so that a short response is one system call.
 
 use std::io::IoSlice;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -391,6 +391,33 @@ impl Exchange for FrameExchange {
         } else {
             self.flush(&mut request)
         }
+    }
+
+    fn send_at_once(&self, head: Option<&[u8]>, data: &[u8]) -> Result<AtOnce, Failure> {
+        let request = self.request.try_lock();
+        let request = request.filter(|request| request.started && data.len() <= HELD_BACK);
+        let Some(mut request) = request else {
+            return Ok(AtOnce::Refused);
+        };
+        if let Some(head) = head {
+            to_child::append_head(&mut request.out, head);
+        }
+        let header = to_child::data_header(data.len() as u32);
+        let (connection, out) = self.sending(&mut request)?;
+        let mut welcome = Vec::new();
+        connection.introduce(self.introduction, &mut welcome);
+        let parts = [&welcome[..], out, &header, data];
+        let sent = connection.send_what_fits(&parts.map(IoSlice::new));
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let whole = matches!(sent, Ok(sent) if sent == length);
+        let all = if whole { Vec::new() } else { parts.concat() };
+        request.out.clear();
+        let sent = self.check(&mut request, sent)?;
+        if whole {
+            return Ok(AtOnce::Sent);
+        }
+        request.out.extend_from_slice(&all[sent..]);
+        Ok(AtOnce::Begun)
     }
 
     fn send_file(&self, file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! The WSGI adapter (PEP 3333): calls an application for one request and carries its response.
 //!
 //! Runs on the request's thread, in a daemon and in an Apache child alike. The GIL is held while
-//! Python works and released while bytes travel.
+//! Python works and released while anything is waited for.
 
 pub mod environ;
 pub mod input;

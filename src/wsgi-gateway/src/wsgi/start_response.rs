@@ -15,6 +15,7 @@ use crate::python::{
     Arguments, Exception, Methods, Object, Owned, Python, Raised, Receiver, Slots, keywords_method,
     new_function, new_type, python_method, restore,
 };
+use crate::wsgi::response::give;
 
 /// The value inside the object that the three functions are bound to.
 pub struct Responder(pub Arc<Call>);
@@ -294,7 +295,7 @@ fn written<'p>(
     if bytes.is_empty() {
         return Ok(Owned::none(python));
     }
-    match python.detached(|| call.send(bytes, true)) {
+    match give(python, call, bytes) {
         Ok(()) => Ok(Owned::none(python)),
         Err(_) => Err(Exception::Os.raise(python, "client connection closed")),
     }

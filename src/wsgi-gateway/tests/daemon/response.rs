@@ -300,6 +300,47 @@ fn large_pieces_arrive_whole() {
 }
 
 #[test]
+fn pieces_without_room_wait_for_their_child_and_let_others_run() {
+    each_python(|python| {
+        let daemon = Daemon::start(
+            python,
+            &script(
+                "def pieces(environ, start_response):\n    \
+                     start_response('200 OK', [])\n    \
+                     for number in range(200):\n        \
+                         yield bytes([number]) * 10000\n\
+                 def short(environ, start_response):\n    \
+                     start_response('200 OK', [])\n    \
+                     return [b'short']\n",
+            ),
+        );
+        let slow = daemon.connect();
+        slow.send(&Request::get("/pieces"));
+        assert!(matches!(slow.receive(), Message::Welcome { .. }));
+        assert!(matches!(slow.receive(), Message::Head(_)));
+        // The other child reads nothing meanwhile, and its socket is full at some time.
+        for _ in 0..50 {
+            assert_eq!(
+                daemon.connect().ask(&Request::get("/short")).text(),
+                "short"
+            );
+        }
+        let mut expected = 0;
+        loop {
+            match slow.receive() {
+                Message::Data(data) => {
+                    assert_eq!(data, vec![expected; 10_000]);
+                    expected += 1;
+                }
+                Message::End => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(expected, 200);
+    });
+}
+
+#[test]
 fn output_beyond_content_length_is_dropped_and_too_little_does_not_look_whole() {
     each_python(|python| {
         let daemon = Daemon::start(
