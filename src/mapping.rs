@@ -78,22 +78,20 @@ fn alias_of_replacement(request: Request<'_>) -> Option<&'static Alias> {
 /// The file that `uri` maps to by this alias, if it matches.
 fn target<'r>(alias: &Alias, request: Request<'r>, uri: &[u8]) -> Option<PoolStr<'r>> {
     let script = &alias.script;
-    let (matched, mut filename) = match &alias.regex {
+    let (matched, target) = match &alias.regex {
         Some(regex) => {
-            let (matched, filename) = regex.replace(request.pool(), uri, &script.target)?;
-            (matched, filename.bytes().to_vec())
+            let (matched, target) = regex.replace(request.pool(), uri, &script.target)?;
+            (matched, target.bytes())
         }
         None => {
             let matched = match_prefix(uri, &script.url)?;
             // A prefix that ends in a slash has eaten the one that separates the script from
             // what follows it, except where the target is a directory written with one.
             let eaten = script.url.ends_with(b"/") && !script.target.ends_with(b"/");
-            (
-                matched - usize::from(eaten && matched > 0),
-                script.target.clone(),
-            )
+            (matched - usize::from(eaten && matched > 0), &*script.target)
         }
     };
-    filename.extend_from_slice(uri.get(matched..)?);
+    // In one piece: one that grows leaves the C library a trail of pieces that fit nothing.
+    let filename = [target, uri.get(matched..)?].concat();
     Some(request.pool().string(&filename))
 }

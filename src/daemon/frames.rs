@@ -16,8 +16,12 @@ use wsgi_wire::to_child::{ToChild, ToChildTag};
 
 use super::connection::Connection;
 
-/// Bytes read at once.
-const BUFFER_BYTES: usize = 64 << 10;
+/// Bytes that a thread reads at once to begin with: a short response needs no more, and a child has
+/// dozens of threads.
+const FIRST_BYTES: usize = 4 << 10;
+
+/// Bytes read at once by a thread that has found its buffer full.
+const MOST_BYTES: usize = 64 << 10;
 
 thread_local! {
     /// The thread's buffer, lent to one [`Frames`] at a time.
@@ -92,8 +96,8 @@ impl Frames {
     /// Takes the thread's buffer.
     pub fn new() -> Self {
         let mut buffer = BUFFER.with_borrow_mut(std::mem::take);
-        if buffer.len() < BUFFER_BYTES {
-            buffer = vec![0; BUFFER_BYTES];
+        if buffer.is_empty() {
+            buffer = vec![0; FIRST_BYTES];
         }
         Frames {
             buffer,
@@ -207,8 +211,12 @@ impl Frames {
     /// Reads once; `false` if nothing is there and we may not wait.
     fn fill(&mut self, connection: &Connection, wait: Wait) -> Result<bool, FrameError> {
         if self.start == self.end {
+            let was_full = self.end == self.buffer.len();
             self.start = 0;
             self.end = 0;
+            if was_full && self.buffer.len() < MOST_BYTES {
+                self.buffer = vec![0; MOST_BYTES];
+            }
         } else if self.end == self.buffer.len() {
             self.make_room(self.buffer.len());
         }
@@ -229,10 +237,10 @@ impl Frames {
 }
 
 impl Drop for Frames {
-    /// Gives the buffer back, unless a large head made it grow.
+    /// Gives the buffer back, unless a large head made it grow beyond what data needs.
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
-        if buffer.len() == BUFFER_BYTES {
+        if buffer.len() <= MOST_BYTES {
             BUFFER.with_borrow_mut(|kept| *kept = buffer);
         }
     }

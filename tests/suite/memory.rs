@@ -1,6 +1,8 @@
 //! Memory over many requests: nothing may stay behind of a request that is over.
 
-use wsgi_tests::Request;
+use wsgi_tests::apache::only_ours;
+use wsgi_tests::load::Load;
+use wsgi_tests::{Builder, Mode, Request, Server};
 
 use crate::support::serving;
 
@@ -34,4 +36,32 @@ in_both_modes! {
             assert!(growth <= SLACK_KIB, "{} {title} grew by {growth} KiB", process.pid);
         }
     }
+}
+
+/// KiB that a child may hold for what it has of ours when daemons run the applications.
+const OURS_KIB: u64 = 1536;
+const CONNECTIONS: usize = 16;
+
+#[test]
+fn a_child_that_talks_to_daemons_weighs_little_more_than_a_bare_one() {
+    if only_ours("its children hold more") {
+        return;
+    }
+    let bare = Server::builder(Mode::Embedded)
+        .module_under_test(None)
+        .file("htdocs/hello", "Hello World!");
+    let bare = weight_after_load(bare, "/hello");
+    let ours = weight_after_load(serving(Mode::Daemon, "hello"), "/");
+    assert!(ours <= bare + OURS_KIB, "{ours} KiB beside {bare} KiB");
+}
+
+/// KiB of the one child after all of its threads have answered many requests.
+fn weight_after_load(builder: Builder, path: &str) -> u64 {
+    let server = builder.alone().start();
+    let load = Load::start(server.address(), path, CONNECTIONS);
+    load.wait_for_more(20_000);
+    assert_eq!(load.finish().failed, []);
+    let children = server.children();
+    assert_eq!(children.len(), 1);
+    children[0].memory().proportional
 }
