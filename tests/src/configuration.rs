@@ -10,12 +10,16 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::apache::{apache, compat, module};
+use crate::client::{Connection, Request};
 use crate::memory_group::MemoryGroup;
 use crate::server::Server;
 use crate::turn::Turn;
 use crate::validation;
+use crate::wait;
 
 /// Where the application runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +79,7 @@ pub struct Builder {
     user: Option<String>,
     open_files: Option<u32>,
     memory_group: Option<File>,
+    under: Vec<String>,
     alone: bool,
 }
 
@@ -95,6 +100,7 @@ impl Builder {
             user: None,
             open_files: None,
             memory_group: None,
+            under: Vec::new(),
             alone: false,
         }
     }
@@ -141,7 +147,8 @@ impl Builder {
         self
     }
 
-    /// Writes a file under the server root, whose content may use the `@…@` words too.
+    /// Writes a file under the server root, whose content may use the `@…@` words too; a program if it
+    /// begins with `#!`.
     pub fn file(mut self, path: &str, content: &str) -> Builder {
         self.files.push((path.to_owned(), content.to_owned()));
         self
@@ -165,6 +172,12 @@ impl Builder {
         self
     }
 
+    /// Starts httpd as an argument of another command, whose words may use the `@…@` words too.
+    pub fn under(mut self, command: &[String]) -> Builder {
+        self.under = command.to_vec();
+        self
+    }
+
     /// Runs while no other test runs a server.
     pub fn alone(mut self) -> Builder {
         self.alone = true;
@@ -174,12 +187,39 @@ impl Builder {
     /// Writes the server root and starts httpd; panics with its message when it does not start.
     #[track_caller]
     pub fn start(self) -> Server {
-        let turn = if self.alone {
+        let turn = self.turn();
+        Server::start(self.write(), turn)
+    }
+
+    /// The same, and how long it took from the start of httpd to the whole answer to a first request;
+    /// `None` when none came.
+    #[track_caller]
+    pub fn start_and_ask(self, request: &Request) -> (Server, Option<Duration>) {
+        let turn = self.turn();
+        let site = self.write();
+        Server::start_and(site, turn, |address| {
+            let begun = Instant::now();
+            let answered = || {
+                let response = Connection::open(address).ok()?.roundtrip(request).ok()?;
+                (response.status() == 200 && response.whole).then(|| begun.elapsed())
+            };
+            while begun.elapsed() < wait::DEADLINE {
+                if let Some(took) = answered() {
+                    return Some(took);
+                }
+                // What listens is up soon; a look costs less than what is measured.
+                thread::sleep(Duration::from_micros(200));
+            }
+            None
+        })
+    }
+
+    fn turn(&self) -> Turn {
+        if self.alone {
             Turn::alone()
         } else {
             Turn::shared()
-        };
-        Server::start(self.write(), turn)
+        }
     }
 
     /// Lets httpd check the configuration only: whether it is right, and all that was said.
@@ -208,6 +248,7 @@ impl Builder {
             user: self.user.clone(),
             open_files: self.open_files,
             memory_group: self.memory_group,
+            under: self.under.clone(),
             root,
         };
         site.populate(&self.files).expect("the server root is ours");
@@ -263,6 +304,7 @@ pub struct Site {
     user: Option<String>,
     open_files: Option<u32>,
     memory_group: Option<File>,
+    under: Vec<String>,
 }
 
 impl Site {
@@ -277,15 +319,16 @@ impl Site {
     /// httpd with this root and configuration, in a clean environment.
     pub fn command(&self) -> Command {
         let program = &apache().program;
-        let mut command = match &self.user {
-            None => Command::new(program),
-            Some(name) => {
-                let mut command = Command::new("setpriv");
-                command.args(["--reuid", name, "--regid", name, "--init-groups", "--"]);
-                command.arg(program);
-                command
-            }
-        };
+        let mut words: Vec<String> = Vec::new();
+        if let Some(name) = &self.user {
+            let identity = ["--reuid", name, "--regid", name, "--init-groups", "--"];
+            words.push("setpriv".to_owned());
+            words.extend(identity.map(str::to_owned));
+        }
+        words.extend(self.under.iter().map(|word| self.expand(word)));
+        words.push(program.display().to_string());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
         if let Some(soft) = self.open_files {
             lower_open_files(&mut command, soft);
         }
@@ -322,7 +365,10 @@ impl Site {
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent)?;
             }
-            fs::write(path, self.expand(content))?;
+            fs::write(&path, self.expand(content))?;
+            if content.starts_with("#!") {
+                set_mode(&path, 0o755)?;
+            }
         }
         match &self.user {
             Some(name) => give(&self.root, name),

@@ -45,6 +45,16 @@ impl Server {
 
     #[track_caller]
     pub(crate) fn start(site: Site, turn: Turn) -> Server {
+        Server::start_and(site, turn, |_| ()).0
+    }
+
+    /// Starts httpd and calls `meanwhile` with its address at once, before it listens.
+    #[track_caller]
+    pub(crate) fn start_and<T>(
+        site: Site,
+        turn: Turn,
+        meanwhile: impl Fn(SocketAddr) -> T,
+    ) -> (Server, T) {
         for _ in 0..5 {
             let port = free_port().expect("a free port");
             site.write_configuration(port)
@@ -61,9 +71,10 @@ impl Server {
                 .process_group(0)
                 .spawn()
                 .expect("httpd is installed");
+            let done = meanwhile(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
             let log = ErrorLog::new(site.root.join("error_log"));
             if wait_for_start(&mut httpd, &log) {
-                return Server {
+                let server = Server {
                     site,
                     httpd,
                     port,
@@ -71,6 +82,7 @@ impl Server {
                     stopped: false,
                     _turn: turn,
                 };
+                return (server, done);
             }
             let said = fs::read_to_string(site.root.join("startup")).unwrap_or_default();
             // Somebody else took the port between our asking for it and httpd's.
