@@ -4,8 +4,19 @@
 //! once, on a server of its own, so that whatever else the machine does falls on all of them. CPU
 //! time is that of all of the server's processes, user and system; the client is not counted.
 //! Bodies are verified before anything is timed.
+//!
+//! * [`comparison`] runs every workload on every variant.
+//! * [`scaling`] looks whether a request costs more where more is configured or connected.
+//! * [`memory`] weighs processes against those that do nothing of ours.
+//! * [`start`] times a server from its start to the first answer.
+//! * [`targets`] says what all of that is to come to, and whether it does.
 
+mod comparison;
+mod memory;
+mod scaling;
+mod start;
 mod table;
+mod targets;
 mod variant;
 mod workload;
 mod wrk;
@@ -14,17 +25,18 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use wsgi_tests::{Connection, process};
+use variant::Peers;
 
-use table::{Cell, Sample};
-use variant::{Kind, Peers, Running, VARIANTS};
-use workload::{WORKLOADS, Workload};
+const USAGE: &str = "usage: wsgi-bench <mod_wsgi.so> <Debian's mod_wsgi.so> <venv> \
+                     [workloads|memory|start|scaling ...] [rounds=5] [seconds=3] \
+                     [connections=1,32] [workloads=hello,...] [variants=text,...]";
 
-const USAGE: &str = "usage: wsgi-bench <mod_wsgi.so> <Debian's mod_wsgi.so> <venv> [rounds=5] \
-                     [seconds=3] [connections=1,32] [workloads=hello,...] [variants=text,...]";
+/// The parts, in the order in which they run.
+const PARTS: &[&str] = &["workloads", "memory", "start", "scaling"];
 
 /// What was asked for.
 struct Plan {
+    parts: Vec<String>,
     rounds: usize,
     seconds: u32,
     connections: Vec<u32>,
@@ -52,21 +64,26 @@ fn main() -> ExitCode {
 }
 
 fn parse(arguments: &[String]) -> Option<(Peers, Plan)> {
-    let [mod_wsgi, debian, venv, options @ ..] = arguments else {
+    let [mod_wsgi, debian, venv, words @ ..] = arguments else {
         return None;
     };
     let mut plan = Plan {
+        parts: Vec::new(),
         rounds: 5,
         seconds: 3,
         connections: vec![1, 32],
         workloads: Vec::new(),
         variants: Vec::new(),
     };
-    for option in options {
-        let (name, value) = option.split_once('=')?;
+    for word in words {
+        if PARTS.contains(&&**word) {
+            plan.parts.push(word.clone());
+            continue;
+        }
+        let (name, value) = word.split_once('=')?;
         let list = || value.split(',').map(str::to_owned).collect();
         match name {
-            "rounds" => plan.rounds = value.parse().ok()?,
+            "rounds" => plan.rounds = value.parse().ok().filter(|rounds| *rounds > 0)?,
             "seconds" => plan.seconds = value.parse().ok()?,
             "connections" => {
                 plan.connections = value
@@ -90,94 +107,40 @@ fn parse(arguments: &[String]) -> Option<(Peers, Plan)> {
 }
 
 impl Plan {
-    fn workloads(&self) -> impl Iterator<Item = &'static Workload> {
-        let wanted = |workload: &&Workload| {
-            self.workloads.is_empty() || self.workloads.iter().any(|name| name == workload.name)
-        };
-        WORKLOADS.iter().filter(wanted)
+    /// Whether a part was asked for. Who names none wants all, but who chooses workloads or variants
+    /// has chosen the comparison by that.
+    fn wants(&self, part: &str) -> bool {
+        if self.parts.is_empty() {
+            let chosen = !self.workloads.is_empty() || !self.variants.is_empty();
+            return !chosen || part == "workloads";
+        }
+        self.parts.iter().any(|wanted| wanted == part)
     }
 
-    fn variants(&self) -> impl Iterator<Item = (&'static str, Kind)> {
-        let wanted = |(name, _): &(&'static str, Kind)| {
-            self.variants.is_empty() || self.variants.iter().any(|part| name.contains(&**part))
-        };
-        VARIANTS.iter().copied().filter(wanted)
+    fn wants_workload(&self, name: &str) -> bool {
+        self.workloads.is_empty() || self.workloads.iter().any(|wanted| wanted == name)
+    }
+
+    fn wants_variant(&self, name: &str) -> bool {
+        self.variants.is_empty() || self.variants.iter().any(|part| name.contains(&**part))
     }
 }
 
 fn run(peers: &Peers, plan: &Plan) -> Result<(), String> {
     table::print_head(plan.rounds, plan.seconds);
-    for workload in plan.workloads() {
-        let mut cells: Vec<Cell> = Vec::new();
-        for (name, kind) in plan
-            .variants()
-            .filter(|(_, kind)| kind.answers(workload.name))
-        {
-            let cell = |connections: &u32| Cell::new(name, kind, *connections);
-            cells.extend(plan.connections.iter().map(cell));
-        }
-        for round in 1..=plan.rounds {
-            for (name, kind) in plan
-                .variants()
-                .filter(|(_, kind)| kind.answers(workload.name))
-            {
-                eprintln!(
-                    "{}: round {round} of {}: {name}",
-                    workload.name, plan.rounds
-                );
-                let running = Running::start(kind, workload.script, peers);
-                verify(workload, &running).map_err(|why| format!("{name}: {why}"))?;
-                for cell in cells.iter_mut().filter(|cell| cell.name == name) {
-                    let sample = measure(workload, &running, cell.connections, plan.seconds);
-                    cell.samples
-                        .push(sample.map_err(|why| format!("{name}: {why}"))?);
-                }
-            }
-        }
-        table::print(workload.name, &cells);
+    let mut judged = Vec::new();
+    if plan.wants("workloads") {
+        judged.extend(targets::judge(&comparison::run(peers, plan)?));
     }
+    if plan.wants("memory") {
+        judged.extend(memory::run(peers, plan)?);
+    }
+    if plan.wants("start") {
+        judged.extend(start::run(peers, plan));
+    }
+    if plan.wants("scaling") {
+        judged.extend(scaling::run(peers, plan)?);
+    }
+    targets::print(&judged);
     Ok(())
-}
-
-/// Every process of the variant should have loaded the application before it is timed.
-fn verify(workload: &Workload, running: &Running) -> Result<(), String> {
-    let address = ([127, 0, 0, 1], running.port).into();
-    for _ in 0..20 {
-        let mut connection = Connection::open(address).map_err(|error| error.to_string())?;
-        let request = workload.request().header("Connection", "close");
-        let response = connection
-            .roundtrip(&request)
-            .map_err(|error| error.to_string())?;
-        if let Some(complaint) = workload.complaint(&response) {
-            return Err(complaint);
-        }
-    }
-    wrk::run(workload, running.port, 32, 1).map(drop)
-}
-
-fn measure(
-    workload: &Workload,
-    running: &Running,
-    connections: u32,
-    seconds: u32,
-) -> Result<Sample, String> {
-    let before = cpu_ticks(running);
-    let measured = wrk::run(workload, running.port, connections, seconds)?;
-    let ticks = cpu_ticks(running).saturating_sub(before);
-    let processes = running.processes();
-    let memory = processes
-        .iter()
-        .map(|process| process.memory().proportional);
-    Ok(Sample {
-        cpu: ticks as f64 * 1e6 / process::ticks_per_second() as f64 / measured.requests,
-        rate: measured.requests / measured.seconds,
-        p50: measured.p50,
-        p99: measured.p99,
-        memory: memory.sum::<u64>() as f64 / 1024.0,
-    })
-}
-
-fn cpu_ticks(running: &Running) -> u64 {
-    let processes = running.processes();
-    processes.iter().map(process::Process::cpu_ticks).sum()
 }

@@ -60,8 +60,7 @@ pub fn print_head(rounds: usize, seconds: u32) {
     );
 }
 
-/// Prints a workload's table. A ratio is the median of the rounds' ratios of CPU time, since each
-/// round is a pair: to mod_wsgi 6.1.1 in the same mode, and to the static file.
+/// Prints a workload's table. The ratios are those of CPU time: to mod_wsgi 6.1.1 in the same mode, and to the static file.
 pub fn print(workload: &str, cells: &[Cell]) {
     println!("\n{workload}:\n");
     println!(
@@ -75,8 +74,8 @@ pub fn print(workload: &str, cells: &[Cell]) {
             cell.name,
             cell.connections,
             cell.median(|sample| sample.cpu),
-            ratio(cell, cells, peer_of(cell.kind)),
-            ratio(cell, cells, Some(Kind::Static)),
+            shown_ratio(cell, cells, peer_of(cell.kind)),
+            shown_ratio(cell, cells, Some(Kind::Static)),
             cell.median(|sample| sample.rate),
             cell.median(|sample| sample.p50),
             cell.median(|sample| sample.p99),
@@ -86,7 +85,7 @@ pub fn print(workload: &str, cells: &[Cell]) {
 }
 
 /// Whom a variant is compared with: mod_wsgi in the same mode, in a daemon for those that have one.
-fn peer_of(kind: Kind) -> Option<Kind> {
+pub fn peer_of(kind: Kind) -> Option<Kind> {
     match kind {
         Kind::Static | Kind::Bound | Kind::Theirs(_) => None,
         Kind::Ours(mode) | Kind::Debians(mode) => Some(Kind::Theirs(mode)),
@@ -94,21 +93,32 @@ fn peer_of(kind: Kind) -> Option<Kind> {
     }
 }
 
-fn ratio(cell: &Cell, cells: &[Cell], to: Option<Kind>) -> String {
+fn shown_ratio(cell: &Cell, cells: &[Cell], to: Option<Kind>) -> String {
     let other = cells
         .iter()
         .find(|other| Some(other.kind) == to && other.connections == cell.connections);
     match other {
         Some(other) if other.kind != cell.kind => {
-            let pairs = cell.samples.iter().zip(&other.samples);
-            let ratios = pairs.map(|(own, other)| own.cpu / other.cpu).collect();
-            format!("{:.2}×", median(ratios))
+            format!("{:.2}×", ratio(cell, other, |sample| sample.cpu))
         }
         _ => String::new(),
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The ratio of one variant's figure to another's.
+pub fn ratio(of: &Cell, to: &Cell, figure: impl Fn(&Sample) -> f64) -> f64 {
+    let figures = |cell: &Cell| cell.samples.iter().map(&figure).collect::<Vec<_>>();
+    ratio_of(&figures(of), &figures(to))
+}
+
+/// The median of the rounds' ratios, since each round is a pair.
+pub fn ratio_of(of: &[f64], to: &[f64]) -> f64 {
+    let pairs = of.iter().zip(to);
+    median(pairs.map(|(own, other)| own / other).collect())
+}
+
+/// The middle of the values, or the mean of the two in the middle; 0 without any.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {

@@ -113,16 +113,33 @@ impl Running {
             let address = ([127, 0, 0, 1], behind).into();
             wait::until_true("the peer listens", || listens(address));
         }
-        let server = configured(kind, script, peers, behind).map(|builder| {
-            let mut server = builder.start();
-            // The load ends in the middle of responses, of which some variants complain.
-            server.allow_log("");
-            server
-        });
-        let port = server
-            .as_ref()
-            .map_or(behind, |server| server.address().port());
-        Running { server, peer, port }
+        let mut running = match configured(kind, script, peers, behind) {
+            Some(builder) => Running::of(builder),
+            None => Running {
+                server: None,
+                peer: None,
+                port: behind,
+            },
+        };
+        running.peer = peer;
+        running
+    }
+
+    /// Starts a server of its own kind.
+    pub fn of(builder: Builder) -> Running {
+        let mut server = builder.start();
+        // The load ends in the middle of responses, of which some variants complain.
+        server.allow_log("");
+        Running {
+            port: server.address().port(),
+            server: Some(server),
+            peer: None,
+        }
+    }
+
+    /// Its httpd, if it has one.
+    pub fn server(&self) -> Option<&Server> {
+        self.server.as_ref()
     }
 
     /// Every process of it.
@@ -150,55 +167,63 @@ impl Drop for Running {
 }
 
 /// httpd's configuration, if the variant has one.
-fn configured(kind: Kind, script: Script, peers: &Peers, behind: u16) -> Option<Builder> {
-    let (module, mode) = match kind {
+pub fn configured(kind: Kind, script: Script, peers: &Peers, behind: u16) -> Option<Builder> {
+    Some(match kind {
         Kind::Gunicorn | Kind::Granian => return None,
-        Kind::Ours(mode) => (Some(module()), mode),
-        Kind::Theirs(mode) => (Some(peers.mod_wsgi.clone()), mode),
-        Kind::Debians(mode) => (Some(peers.debian.clone()), mode),
-        _ => (None, Mode::Embedded),
+        Kind::Ours(_) | Kind::Theirs(_) | Kind::Debians(_) => {
+            let file = script.file();
+            hosting(kind, peers).directive(&format!("WSGIScriptAlias / @APPS@/{file}"))
+        }
+        Kind::Static => plain(None, Mode::Embedded).directive("Alias /file @ROOT@/htdocs/mib"),
+        Kind::Bound => plain(None, Mode::Embedded).directive(&format!(
+            "LoadModule bound_module {}\nSetHandler bound",
+            peers.bound.display()
+        )),
+        Kind::ProxiedGunicorn => plain(None, Mode::Embedded)
+            .modules(&["proxy", "proxy_http"])
+            .directive(&format!(
+                "ProxyPass / http://127.0.0.1:{behind}/ keepalive=On\nSetEnv proxy-nokeepalive 0"
+            )),
+        Kind::ProxiedUwsgi => plain(None, Mode::Embedded)
+            .modules(&["proxy", "proxy_uwsgi"])
+            .directive(&format!("ProxyPass / uwsgi://127.0.0.1:{behind}/")),
+    })
+}
+
+/// The same of a variant that hosts applications, which are still to be mapped.
+pub fn hosting(kind: Kind, peers: &Peers) -> Builder {
+    let (module, mode) = match kind {
+        Kind::Theirs(mode) => (peers.mod_wsgi.clone(), mode),
+        Kind::Debians(mode) => (peers.debian.clone(), mode),
+        Kind::Ours(mode) => (module(), mode),
+        _ => (module(), Mode::Embedded),
     };
     let home = peers.venv.display();
-    let mut builder = Server::builder(mode)
-        .module_under_test(module.clone())
+    let builder = plain(Some(module), mode).directive(
+        "WSGISocketPrefix @ROOT@/run/wsgi\nWSGIEnableSendfile On\nEnableSendfile On\n\
+         WSGIApplicationGroup %{GLOBAL}",
+    );
+    match mode {
+        Mode::Daemon => builder.daemon(&daemon_options(peers)),
+        Mode::Embedded => builder.directive(&format!("WSGIPythonHome {home}")),
+    }
+}
+
+/// The options of every process group that is measured.
+pub fn daemon_options(peers: &Peers) -> String {
+    format!("processes=2 threads=8 python-home={}", peers.venv.display())
+}
+
+fn plain(module: Option<PathBuf>, mode: Mode) -> Builder {
+    Server::builder(mode)
+        .module_under_test(module)
         .sizes(SIZES)
         .directive("LogLevel notice")
         .directive(NO_HTACCESS)
         .file("htdocs/hello", "Hello World!")
         .file("htdocs/mib", &"m".repeat(1 << 20))
         .file("htdocs/whole", &"m".repeat(1 << 20))
-        .alone();
-    if mode == Mode::Daemon {
-        builder = builder.daemon(&format!("processes=2 threads=8 python-home={home}"));
-    }
-    let file = script.file();
-    Some(match kind {
-        Kind::Static => builder.directive("Alias /file @ROOT@/htdocs/mib"),
-        Kind::Bound => builder.directive(&format!(
-            "LoadModule bound_module {}\nSetHandler bound",
-            peers.bound.display()
-        )),
-        Kind::ProxiedGunicorn => builder
-            .modules(&["proxy", "proxy_http"])
-            .directive(&format!(
-                "ProxyPass / http://127.0.0.1:{behind}/ keepalive=On\nSetEnv proxy-nokeepalive 0"
-            )),
-        Kind::ProxiedUwsgi => builder
-            .modules(&["proxy", "proxy_uwsgi"])
-            .directive(&format!("ProxyPass / uwsgi://127.0.0.1:{behind}/")),
-        _ => {
-            if mode == Mode::Embedded {
-                builder = builder.directive(&format!("WSGIPythonHome {home}"));
-            }
-            builder
-                .directive(
-                    "WSGISocketPrefix @ROOT@/run/wsgi\nWSGIEnableSendfile On\nEnableSendfile On",
-                )
-                .directive(&format!(
-                    "WSGIApplicationGroup %{{GLOBAL}}\nWSGIScriptAlias / @APPS@/{file}"
-                ))
-        }
-    })
+        .alone()
 }
 
 /// The script as a module that other servers import, with the file that it serves.
