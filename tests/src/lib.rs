@@ -9,6 +9,7 @@ pub mod client;
 pub mod configuration;
 pub mod curl;
 pub mod error_log;
+pub mod held_file;
 pub mod load;
 pub mod memory_group;
 pub mod process;

@@ -62,6 +62,7 @@ mod request_directives;
 mod response;
 mod restart;
 mod service_groups;
+mod slow_files;
 mod soak;
 mod streaming;
 mod threads;

@@ -1,8 +1,8 @@
 //! The environment of a daemon: nothing of httpd's but where it is and how it speaks, then what
 //! the group's options `env-file` and `env` say.
 //!
-//! Runs in the monitor at each start of a process, so that a file's new content counts for the next
-//! one. Variables hold secrets: no message quotes a value.
+//! Runs in the process that is about to become a daemon, so that a file's new content counts for it and
+//! a slow file system holds up nobody else. Variables hold secrets: no message quotes a value.
 
 use std::ffi::OsStr;
 use std::io;

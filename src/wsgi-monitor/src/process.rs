@@ -1,7 +1,9 @@
 //! Starts one daemon: which interpreter, which arguments, which environment, as whom.
 //!
-//! Runs in the monitor. It does not watch what it started, and tries once per call.
+//! Runs in the monitor, and what may have to wait for files in the process that becomes the daemon
+//! ([`apart`]). It does not watch what it started, and tries once per call.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -9,11 +11,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use wsgi_config::env_file::Variable;
 use wsgi_unix::accounts::{self, Account};
-use wsgi_unix::spawn::{Command, Identity, Limit, Resource, StartError, Step};
+use wsgi_unix::log::{self, Level};
+use wsgi_unix::spawn::apart::{self, Begun};
+use wsgi_unix::spawn::{Command, Identity, Limit, Resource};
 use wsgi_unix::{memory, packet};
 use wsgi_wire::launch::{
     DaemonConfig, GroupSpec, HOME_INTERPRETERS, Message, MonitorConfig, PythonFlags, SEARCH_PATH,
@@ -21,7 +26,8 @@ use wsgi_wire::launch::{
 };
 use wsgi_wire::supervision::Inheritance;
 
-use crate::config::GroupDescriptors;
+use crate::chain;
+use crate::config::{self, GroupDescriptors};
 use crate::environment::{self, EnvironmentError};
 
 /// What the interpreter executes: it loads the gateway from its path, so `sys.path` is left alone,
@@ -44,12 +50,30 @@ const TITLE_ROOM: usize = 128;
 /// The umask of groups without the option.
 const DEFAULT_UMASK: u32 = 0o022;
 
-/// Why a daemon did not start.
+/// How long the start of a process is waited for, which usually takes milliseconds. One that takes
+/// longer counts as started; should it fail, its end tells.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same for a while after one was not waited for: whatever holds it up may hold up more.
+const LITTLE_PATIENCE: Duration = Duration::from_millis(50);
+
+/// That while.
+const SLOW: Duration = Duration::from_secs(60);
+
+/// Why a process cannot become a daemon.
 #[derive(Debug, Error)]
-pub enum LaunchError {
+enum PrepareError {
     /// No interpreter of this name is on the search path.
     #[error("no program {name:?} in {SEARCH_PATH}; name one with python-home")]
     NoInterpreter { name: String },
+    /// Its environment cannot be made.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+}
+
+/// Why a daemon did not start.
+#[derive(Debug, Error)]
+pub enum LaunchError {
     /// The account's groups cannot be found.
     #[error("cannot find the groups of account {account:?}")]
     Groups {
@@ -57,18 +81,18 @@ pub enum LaunchError {
         #[source]
         source: io::Error,
     },
-    /// Its environment cannot be made.
-    #[error(transparent)]
-    Environment(#[from] EnvironmentError),
     /// The daemon's configuration cannot be handed over.
     #[error("cannot hand the daemon its configuration")]
     Config(#[source] io::Error),
     /// There is no way to hear of the daemon.
     #[error("cannot make the daemon's channel")]
     Channel(#[source] io::Error),
-    /// The interpreter did not start; the error names the step and the path.
-    #[error(transparent)]
-    Start(#[from] StartError),
+    /// There is no process for it.
+    #[error("cannot make a process")]
+    Fork(#[source] io::Error),
+    /// The process could not become a daemon, and has said why.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// A daemon that was started.
@@ -116,6 +140,8 @@ pub struct Launcher {
     own_account: Option<Account>,
     /// The server's locale and time zone: every daemon's, unless options say otherwise.
     locale: Vec<Variable>,
+    /// Until then starts are waited for with little patience.
+    slow_until: Cell<Option<Instant>>,
 }
 
 impl Launcher {
@@ -130,6 +156,7 @@ impl Launcher {
             error_log: io::stderr().as_fd().try_clone_to_owned()?,
             own_account: accounts::by_uid(accounts::own_uid())?,
             locale: environment::server_locale(),
+            slow_until: Cell::new(None),
         })
     }
 
@@ -152,35 +179,82 @@ impl Launcher {
         shared: &GroupDescriptors,
         part: Part<'_>,
     ) -> Result<Started, LaunchError> {
-        let identity = identity_of(spec)?;
-        let own = self.own_account.as_ref();
-        let environment = environment::of_group(spec, identity.as_ref(), own, &self.locale)?;
         let Handed {
             config,
             theirs,
             channel,
         } = self.hand(spec, part)?;
         let handed = [config.as_fd(), theirs.as_fd()];
-        let mut missing = None;
-        for program in self.interpreters(spec)? {
-            let mut command = self.command(&program, spec, shared, handed, &environment);
-            if let Some(identity) = &identity {
-                command.identity(identity.clone());
+        let identity = identity_of(spec)?;
+        let kept = [
+            self.nothing.as_fd(),
+            self.log_of(shared),
+            shared.listener.as_fd(),
+            shared.hints.as_fd(),
+            config.as_fd(),
+            theirs.as_fd(),
+        ];
+        let begun = apart::start(self.patience(), &kept, |report| {
+            match self.prepare(spec, identity, shared, handed) {
+                Ok(command) => chain(&command.execute(report)),
+                Err(error) => chain(&error),
             }
-            match command.start() {
-                Err(error) if is_missing(&error) => missing = missing.or(Some(error)),
-                result => {
-                    let pid = result?;
-                    return Ok(Started { pid, channel });
-                }
+        });
+        match begun.map_err(LaunchError::Fork)? {
+            Begun::Running(pid) => Ok(Started { pid, channel }),
+            Begun::Preparing(pid) => {
+                self.slow_until.set(Some(Instant::now() + SLOW));
+                let group = config::name_of(spec);
+                let line = format!(
+                    "process group '{group}': process {pid} is held up before it is a daemon, \
+                     perhaps by a file system that does not answer; nobody waits for it"
+                );
+                log::line_to(self.log_of(shared), Level::Warn, &line);
+                Ok(Started { pid, channel })
             }
+            Begun::Failed(reason) => Err(LaunchError::Failed(reason)),
         }
-        Err(missing.map_or_else(
-            || LaunchError::NoInterpreter {
-                name: String::from_utf8_lossy(&self.default_python).into_owned(),
-            },
-            LaunchError::Start,
-        ))
+    }
+
+    fn patience(&self) -> Duration {
+        match self
+            .slow_until
+            .get()
+            .is_some_and(|until| Instant::now() < until)
+        {
+            true => LITTLE_PATIENCE,
+            false => PATIENCE,
+        }
+    }
+
+    /// Where the group's processes write what nobody else takes.
+    fn log_of<'a>(&'a self, shared: &'a GroupDescriptors) -> BorrowedFd<'a> {
+        shared.error_log.as_ref().unwrap_or(&self.error_log).as_fd()
+    }
+
+    /// What the new process becomes. Runs there: files are read and links followed that may be anywhere.
+    fn prepare<'a>(
+        &'a self,
+        spec: &'a GroupSpec,
+        identity: Option<Identity>,
+        shared: &'a GroupDescriptors,
+        handed: [BorrowedFd<'a>; 2],
+    ) -> Result<Command<'a>, PrepareError> {
+        let own = self.own_account.as_ref();
+        let environment = environment::of_group(spec, identity.as_ref(), own, &self.locale)?;
+        let mut programs = self.interpreters(spec).into_iter();
+        let Some(first) = programs.next() else {
+            let name = String::from_utf8_lossy(&self.default_python).into_owned();
+            return Err(PrepareError::NoInterpreter { name });
+        };
+        let mut command = self.command(&first, spec, shared, handed, &environment);
+        for program in programs {
+            command.or_program(program);
+        }
+        if let Some(identity) = identity {
+            command.identity(identity);
+        }
+        Ok(command)
     }
 
     fn daemon_config(&self, spec: &GroupSpec, part: Part<'_>) -> DaemonConfig {
@@ -201,7 +275,7 @@ impl Launcher {
 
     /// The paths to try, in order. The path tells Python which environment it belongs to, so it
     /// must be the environment's own and not what the link `bin/python` there points at.
-    fn interpreters(&self, spec: &GroupSpec) -> Result<Vec<PathBuf>, LaunchError> {
+    fn interpreters(&self, spec: &GroupSpec) -> Vec<PathBuf> {
         if let Some(home) = &spec.python_home {
             let home = Path::new(OsStr::from_bytes(home));
             // A link may lead to another environment tomorrow, from which a process that runs today
@@ -211,18 +285,18 @@ impl Launcher {
                 Some(_) => None,
             };
             let home = resolved.as_deref().unwrap_or(home);
-            return Ok(HOME_INTERPRETERS.map(|name| home.join(name)).into());
+            return HOME_INTERPRETERS.map(|name| home.join(name)).into();
         }
         let name = Path::new(OsStr::from_bytes(&self.default_python));
         if spec.process.chroot.is_some() {
             // What a link below the new root leads to is known there only.
             let directories = SEARCH_PATH.split(':').map(Path::new);
-            return Ok(directories.map(|directory| directory.join(name)).collect());
+            return directories.map(|directory| directory.join(name)).collect();
         }
         if self.default_python.contains(&b'/') {
-            return Ok(vec![name.to_owned()]);
+            return vec![name.to_owned()];
         }
-        Ok(search(name).into_iter().collect())
+        search(name).into_iter().collect()
     }
 
     fn command<'a>(
@@ -233,7 +307,7 @@ impl Launcher {
         [config, channel]: [BorrowedFd<'a>; 2],
         environment: &[Variable],
     ) -> Command<'a> {
-        let log = shared.error_log.as_ref().unwrap_or(&self.error_log).as_fd();
+        let log = self.log_of(shared);
         let mut command = Command::new(program);
         add_flags(&mut command, &spec.python);
         command
@@ -338,10 +412,6 @@ fn identity_of(spec: &GroupSpec) -> Result<Option<Identity>, LaunchError> {
         gid: identity.gid,
         groups,
     }))
-}
-
-fn is_missing(error: &StartError) -> bool {
-    error.step == Step::Execute && error.source.kind() == io::ErrorKind::NotFound
 }
 
 /// The first executable file of this name on the search path.

@@ -2,7 +2,7 @@
 //! draining to the end.
 //!
 //! One thread, no locks; between two waits nothing blocks but the start of a daemon, which takes
-//! as long as the system needs to execute it.
+//! as long as the system needs to execute it, and is not waited for if that is long.
 
 use std::ffi::OsStr;
 use std::fs::File;

@@ -3,8 +3,9 @@
 //!
 //! For httpd's parent (which starts the monitor) and the monitor (which starts daemons), from a
 //! process with one thread. Everything that allocates or locks happens before the fork, here;
-//! what happens between fork and exec is in [`child`].
+//! what happens between fork and exec is in [`child`]. With [`apart`] the new process prepares itself.
 
+pub mod apart;
 mod child;
 mod limit;
 
@@ -127,6 +128,7 @@ enum Directory {
 #[derive(Debug)]
 pub struct Command<'fd> {
     program: PathBuf,
+    alternatives: Vec<PathBuf>,
     arguments: Vec<Vec<u8>>,
     environment: Vec<Vec<u8>>,
     descriptors: Vec<(BorrowedFd<'fd>, RawFd)>,
@@ -146,6 +148,7 @@ impl<'fd> Command<'fd> {
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Command {
             program: program.into(),
+            alternatives: Vec::new(),
             arguments: Vec::new(),
             environment: Vec::new(),
             descriptors: Vec::new(),
@@ -159,6 +162,12 @@ impl<'fd> Command<'fd> {
             session: false,
             parent_death_signal: None,
         }
+    }
+
+    /// Names another program for the case that those named before are not there.
+    pub fn or_program(&mut self, program: impl Into<PathBuf>) -> &mut Self {
+        self.alternatives.push(program.into());
+        self
     }
 
     /// Appends an argument.
@@ -270,8 +279,27 @@ impl<'fd> Command<'fd> {
         Err(self.error(step, source))
     }
 
+    /// Becomes the program, in a process that was made for it by [`apart::start`]: comes back only to
+    /// say why that cannot be.
+    pub fn execute(&self, report: &apart::Report) -> StartError {
+        let strings = match Strings::of(self) {
+            Ok(strings) => strings,
+            Err(error) => return self.error(Step::Arguments, error),
+        };
+        let mut plan = child::Plan::new(self, &strings, report.number());
+        let (tried, step, source) = plan.carry_out();
+        report.moved_to(plan.report());
+        self.error_of(tried, step, source)
+    }
+
     fn error(&self, step: Step, source: io::Error) -> StartError {
-        let program = self.program.display();
+        self.error_of(0, step, source)
+    }
+
+    /// The error of a step that was done to the program of this number.
+    fn error_of(&self, tried: usize, step: Step, source: io::Error) -> StartError {
+        let program = tried.checked_sub(1).map(|index| &self.alternatives[index]);
+        let program = program.unwrap_or(&self.program).display();
         let operand = match (step, &self.directory, &self.identity) {
             (Step::Directory, Directory::Required(path) | Directory::OrRoot(path), _) => {
                 format!("{program}: {}", path.display())
@@ -295,7 +323,8 @@ impl<'fd> Command<'fd> {
 
 /// Everything of a command that the new process reads, as C strings.
 struct Strings {
-    program: CString,
+    /// To be tried in order; not empty.
+    programs: Vec<CString>,
     arguments: Vec<CString>,
     environment: Vec<CString>,
     root: Option<CString>,
@@ -304,8 +333,11 @@ struct Strings {
 
 impl Strings {
     fn of(command: &Command<'_>) -> io::Result<Strings> {
-        let program = c_string(command.program.as_os_str().as_bytes())?;
-        let mut arguments = vec![program.clone()];
+        let programs = std::iter::once(&command.program).chain(&command.alternatives);
+        let programs = programs.map(|path| c_string(path.as_os_str().as_bytes()));
+        let programs = programs.collect::<io::Result<Vec<_>>>()?;
+        // The first one is that of the program that is tried.
+        let mut arguments = vec![CString::default()];
         for argument in &command.arguments {
             arguments.push(c_string(argument)?);
         }
@@ -319,7 +351,7 @@ impl Strings {
             }
         };
         Ok(Strings {
-            program,
+            programs,
             arguments,
             environment: environment.collect::<io::Result<_>>()?,
             root: root.transpose()?,
@@ -338,15 +370,24 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     all.chain(std::iter::once(std::ptr::null())).collect()
 }
 
-/// Forks with every signal blocked, so that no handler of this process runs in the new one; the
-/// new process carries out the plan and never returns.
+/// Forks; the new process carries out the plan.
 fn fork_and_run(plan: &mut child::Plan<'_>) -> io::Result<i32> {
+    // SAFETY: the new process does nothing but `Plan::run`, which makes async-signal-safe calls only.
+    unsafe { fork_masked(|| plan.run()) }
+}
+
+/// Forks with every signal blocked, so that no handler of this process runs in the new one, which
+/// runs `body` and has its signals blocked until that changes it.
+///
+/// # Safety
+/// `body` never returns, and does in a process whose other threads are gone only what may be done there
+/// (signal-safety(7)).
+unsafe fn fork_masked(body: impl FnOnce()) -> io::Result<i32> {
     let mask = signals::replace_mask(&signals::signal_set(true))?;
-    // SAFETY: the new process does nothing but `Plan::run`, which makes async-signal-safe calls
-    // only and never returns.
+    // SAFETY: the new process does nothing but what the function's contract allows.
     let forked = check(unsafe { libc::fork() });
     if let Ok(0) = forked {
-        plan.run();
+        body();
     }
     signals::replace_mask(&mask)?;
     forked

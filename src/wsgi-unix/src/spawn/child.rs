@@ -13,7 +13,7 @@ use crate::call::check;
 use crate::{open_files, process, signals};
 
 /// Status of a new process that could not become its program; its parent takes the report instead.
-const NOT_STARTED: i32 = 127;
+pub(super) const NOT_STARTED: i32 = 127;
 
 /// A report: the step's code and the system's error number.
 const REPORT_BYTES: usize = 5;
@@ -34,6 +34,8 @@ pub(super) struct Plan<'a> {
     parent_death_signal: Option<i32>,
     parent: i32,
     report: RawFd,
+    /// The number of the program that was tried.
+    tried: usize,
 }
 
 /// A descriptor on its way to its number.
@@ -66,22 +68,43 @@ impl<'a> Plan<'a> {
             parent_death_signal: command.parent_death_signal,
             parent: process::own_pid(),
             report,
+            tried: 0,
         }
+    }
+
+    /// Where failures are told by now.
+    pub(super) fn report(&self) -> RawFd {
+        self.report
+    }
+
+    /// Becomes the program, or answers which one could not be executed, or what else has failed.
+    pub(super) fn carry_out(&mut self) -> (usize, Step, io::Error) {
+        // This process was forked for it already.
+        self.parent = process::parent_pid();
+        let (step, error) = self.steps();
+        (self.tried, step, error)
     }
 
     /// Becomes the program, or reports why not and ends.
     pub(super) fn run(&mut self) -> ! {
-        if let Err((step, error)) = self.steps() {
-            let mut report = [step as u8; REPORT_BYTES];
-            let number = error.raw_os_error().unwrap_or(libc::EINVAL);
-            report[1..].copy_from_slice(&number.to_ne_bytes());
-            // SAFETY: five bytes that live through the call. A parent that is gone asks nothing.
-            unsafe { libc::write(self.report, report.as_ptr().cast(), REPORT_BYTES) };
-        }
+        let (step, error) = self.steps();
+        let mut report = [step as u8; REPORT_BYTES];
+        let number = error.raw_os_error().unwrap_or(libc::EINVAL);
+        report[1..].copy_from_slice(&number.to_ne_bytes());
+        // SAFETY: five bytes that live through the call. A parent that is gone asks nothing.
+        unsafe { libc::write(self.report, report.as_ptr().cast(), REPORT_BYTES) };
         process::exit_now(NOT_STARTED)
     }
 
-    fn steps(&mut self) -> StepResult {
+    /// Does one step after the other. Only a failure comes back.
+    fn steps(&mut self) -> (Step, io::Error) {
+        match self.prepare() {
+            Ok(()) => (Step::Execute, self.execute()),
+            Err(failure) => failure,
+        }
+    }
+
+    fn prepare(&mut self) -> StepResult {
         reset_signals();
         if self.session {
             at(Step::Session, process::lead_session())?;
@@ -121,16 +144,30 @@ impl<'a> Plan<'a> {
         if let Some(soft) = self.open_files {
             at(Step::OpenFiles, open_files::set_soft(soft))?;
         }
-        // SAFETY: null-terminated arrays of C strings, made before the fork and still owned by
-        // the plan.
-        unsafe {
-            libc::execve(
-                self.strings.program.as_ptr(),
-                self.arguments.as_ptr(),
-                self.environment.as_ptr(),
-            )
-        };
-        Err((Step::Execute, io::Error::last_os_error()))
+        Ok(())
+    }
+
+    /// Executes the first program that is there. If none is, the error is that of the first.
+    fn execute(&mut self) -> io::Error {
+        let mut missing = None;
+        for (number, program) in self.strings.programs.iter().enumerate() {
+            self.arguments[0] = program.as_ptr();
+            // SAFETY: null-terminated arrays of C strings, made before and still owned by the plan.
+            unsafe {
+                libc::execve(
+                    program.as_ptr(),
+                    self.arguments.as_ptr(),
+                    self.environment.as_ptr(),
+                )
+            };
+            let error = io::Error::last_os_error();
+            if error.raw_os_error() != Some(libc::ENOENT) {
+                self.tried = number;
+                return error;
+            }
+            missing.get_or_insert(error);
+        }
+        missing.unwrap_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
     }
 
     fn tie_to_parent(&self, signal: i32) -> io::Result<()> {
@@ -168,6 +205,18 @@ impl<'a> Plan<'a> {
             check(unsafe { libc::dup2(placed.source, placed.target) })?;
         }
         Ok(())
+    }
+}
+
+/// What a process does first that prepares by itself: it has no handlers of its parent's, ends when
+/// that is told to end it, and with it.
+pub(super) fn tie_early(parent: i32) -> io::Result<()> {
+    process::lead_session()?;
+    process::signal_on_parent_death(libc::SIGTERM)?;
+    reset_signals();
+    match process::parent_pid() == parent {
+        true => Ok(()),
+        false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
     }
 }
 
@@ -259,32 +308,66 @@ fn duplicate_above(fd: RawFd, above: RawFd) -> io::Result<RawFd> {
     check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, above) })
 }
 
+/// Closes all but the standard descriptors and `kept`, which are in ascending order.
+///
+/// # Safety
+/// Nobody uses the others again.
+pub(super) unsafe fn close_others(kept: &[RawFd]) -> io::Result<()> {
+    let mut first = libc::STDERR_FILENO + 1;
+    for fd in kept.iter().copied().filter(|fd| *fd > libc::STDERR_FILENO) {
+        if first < fd {
+            // SAFETY: the function's contract.
+            unsafe { close_range(first, (fd - 1).cast_unsigned(), CloseRange::Now) }?;
+        }
+        first = fd + 1;
+    }
+    // SAFETY: the function's contract.
+    unsafe { close_range(first, libc::c_uint::MAX, CloseRange::Now) }
+}
+
 /// Has exec close every descriptor from `first` to `last`.
 fn close_on_exec(first: RawFd, last: libc::c_uint) -> io::Result<()> {
-    // The system call itself: the C library's wrapper is younger than distributions we run on.
-    // SAFETY: close_range takes three integers and touches no memory of ours.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            first,
-            last,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
+    // SAFETY: nothing is closed before exec, after which nobody is left to use it.
+    unsafe { close_range(first, last, CloseRange::OnExec) }
+}
+
+/// When a range of descriptors is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CloseRange {
+    Now,
+    OnExec,
+}
+
+/// # Safety
+/// Nobody uses what is closed again.
+unsafe fn close_range(first: RawFd, last: libc::c_uint, when: CloseRange) -> io::Result<()> {
+    let flags = match when {
+        CloseRange::Now => 0,
+        CloseRange::OnExec => libc::CLOSE_RANGE_CLOEXEC,
     };
-    match result {
+    // The system call itself: the C library's wrapper is younger than distributions we run on.
+    // SAFETY: close_range takes three integers and touches no memory of ours; see the contract.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } {
         0 => Ok(()),
         // Linux before 5.11: one by one, as far as descriptors can go.
-        _ => close_each_on_exec(first, last),
+        // SAFETY: the function's contract.
+        _ => unsafe { close_each(first, last, when) },
     }
 }
 
-fn close_each_on_exec(first: RawFd, last: libc::c_uint) -> io::Result<()> {
+/// # Safety
+/// As that of [`close_range`].
+unsafe fn close_each(first: RawFd, last: libc::c_uint, when: CloseRange) -> io::Result<()> {
     // The hard limit: a descriptor may be older than a lowered soft one.
     let hard = open_files::limit()?.hard;
-    let end = hard.min(1 << 20).min(u64::from(last));
+    let end = hard.min(1 << 20).min(u64::from(last) + 1);
     for fd in first..RawFd::try_from(end).unwrap_or(RawFd::MAX) {
-        // SAFETY: F_SETFD takes an integer; numbers that are not open fail with EBADF.
-        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        match when {
+            // SAFETY: F_SETFD takes an integer; numbers that are not open fail with EBADF.
+            CloseRange::OnExec => unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) },
+            // SAFETY: takes an integer, likewise; the function's contract.
+            CloseRange::Now => unsafe { libc::close(fd) },
+        };
     }
     Ok(())
 }
