@@ -54,3 +54,34 @@ fn requests_that_find_a_free_thread_bring_no_further_process() {
     assert_eq!(load.finish().failed, []);
     assert_eq!(server.daemons().len(), 1);
 }
+
+#[test]
+fn a_process_that_cannot_load_what_the_others_have_is_tried_while_it_is_needed() {
+    if only_ours("the number of its processes is fixed") {
+        return;
+    }
+    let text = "import os\n\
+        if os.path.exists(os.path.join(os.path.dirname(__file__), 'bad')):\n    \
+            raise LookupError('nothing for a second process')\n";
+    let mut server = Server::builder(Mode::Daemon)
+        .file("apps/pauses/app.wsgi", &format!("{text}{PAUSES}"))
+        .app("/", "pauses")
+        .daemon("processes=1-3 threads=1")
+        .directive("WSGIScriptReloading Off")
+        .start();
+    server.expect_traceback("LookupError");
+    server.expect_log("could not load what others of the group have loaded");
+    assert_eq!(server.text("/"), "paused");
+    std::fs::write(server.root().join("apps/pauses/bad"), "").expect("the directory is ours");
+    let load = Load::start(server.address(), "/", 4);
+    server.wait_for_log("2 failures in a row, as it could not load");
+    load.wait_for_more(10);
+    let report = load.finish();
+    assert_eq!(report.failed, [], "of {} requests", report.succeeded);
+    let given_up = wait::within(Duration::from_secs(90), || {
+        let line = "no other process is needed any more: going to 1 processes";
+        (!server.log().lines_with(line).is_empty()).then_some(())
+    });
+    assert!(given_up.is_some(), "{}", server.log().text());
+    assert_eq!(server.text("/"), "paused");
+}

@@ -143,7 +143,11 @@ impl Group {
             return;
         }
         elastic.look = now + LOOK;
-        let each = load.threads.checked_div(load.ready).unwrap_or(0);
+        // One that waits to be started again has none of the threads.
+        let each = match load.waiting {
+            0 => load.threads.checked_div(load.ready).unwrap_or(0),
+            _ => 0,
+        };
         let without_one = load.threads.saturating_sub(each);
         let idle = load.ready + load.waiting == load.processes && load.active < without_one;
         if !idle || load.processes <= elastic.least {

@@ -62,7 +62,11 @@ fn timed(request: Duration, interrupt: Duration) -> Setup {
     })
 }
 
+/// For requests that are stuck.
 const SOON: Duration = Duration::from_millis(300);
+
+/// Where other requests have to end within it as well, also on a busy machine.
+const LATER: Duration = Duration::from_secs(1);
 
 fn reason(daemon: &Daemon) -> String {
     fs::read_to_string(daemon.file("reason")).unwrap_or_default()
@@ -125,8 +129,7 @@ fn other_requests_end_while_nobody_waits_for_a_stuck_one() {
 fn python_code_is_interrupted_and_its_process_goes_on() {
     each_python(|python| {
         let setup = Setup::new(python, &script(STUCK)).with(|config| {
-            // Requests that are not stuck have to end within it, on a busy machine too.
-            config.settings.request_timeout = Duration::from_secs(1);
+            config.settings.request_timeout = LATER;
             config.settings.interrupt_timeout = LONG;
         });
         let mut daemon = setup.start();
@@ -236,7 +239,7 @@ fn a_request_that_cannot_be_interrupted_ends_its_process() {
 #[test]
 fn a_request_that_waits_for_its_client_is_cut_off_alone() {
     for interrupt in [Duration::ZERO, LONG] {
-        let mut daemon = timed(SOON, interrupt).start();
+        let mut daemon = timed(LATER, interrupt).start();
         let answer = reading(&daemon, "/wait_for_body").collect(&[]);
         assert_eq!(answer.failure(), Some(Failure::Interrupted), "{answer:?}");
         let answer = reading(&daemon, "/catches_reading").collect(&[]);
@@ -256,7 +259,7 @@ fn a_client_that_does_not_read_is_cut_off_alone() {
                      for _ in range(10_000):\n        \
                          yield b'x' * 65536\n";
     let setup = Setup::new(newest_python(), &script(pours))
-        .with(|config| config.settings.request_timeout = SOON);
+        .with(|config| config.settings.request_timeout = LATER);
     let mut daemon = setup.start();
     let slow = daemon.connect();
     slow.send(&Request::get("/pours"));
