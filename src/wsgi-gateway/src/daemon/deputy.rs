@@ -107,6 +107,8 @@ fn interrupt(
     let running = exchange.seen();
     let attached = interpreter.attach();
     let python = attached.python();
+    // Before anything is done to the thread: this is Python code, in which others get the GIL.
+    let stacks = stacks::of_interpreter(python, interpreter);
     let done = running.interrupt(python, interpreter, number);
     let title = running.title().unwrap_or_default();
     let thread = running.thread();
@@ -121,7 +123,6 @@ fn interrupt(
         ),
         Interruption::Elsewhere | Interruption::Needless => return done,
     };
-    let stacks = stacks::of_interpreter(python, interpreter);
     let stack = stacks.iter().find(|stack| stack.thread == thread);
     for call in stack.into_iter().flat_map(|stack| &stack.calls) {
         text.push_str("\n  ");
