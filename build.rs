@@ -107,7 +107,7 @@ const TYPES: &[&str] = &[
     "unixd_config_rec",
 ];
 const VARIABLES: &[&str] = &[
-    "APR_FINFO_MIN",
+    "APR_FINFO_(MIN|MTIME)",
     "AP_EXPR_FLAG_STRING_RESULT",
     "AP_MODE_.*",
     "AP_MPMQ_.*",

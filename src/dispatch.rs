@@ -14,7 +14,7 @@ use wsgi_wire::head::{EncodedHead, HeadBuilder};
 use crate::body::{Declared, RequestBody};
 use crate::config::{DirectoryConfig, MapHead};
 use crate::daemon::DaemonError;
-use crate::embedded::EmbeddedError;
+use crate::embedded::{Aside, EmbeddedError};
 use crate::environ;
 use crate::functions::{FunctionError, choice};
 use crate::httpd::log::{self, Level};
@@ -215,14 +215,13 @@ fn dispatch<'r>(
         if site.restrict_embedded {
             return Err(RequestError::EmbeddedRestricted);
         }
+        let mapped = selection.handler_script.is_empty();
+        let aside = Aside {
+            lends_request: config.pass_apache_request.or(false),
+            script_modified: request.file_modified().filter(|_| mapped),
+        };
         site.embedded
-            .serve(
-                request,
-                &head,
-                &mut body,
-                rules,
-                config.pass_apache_request.or(false),
-            )
+            .serve(request, &head, &mut body, rules, aside)
             .map_err(RequestError::from)
     } else {
         let group = site.destination(&selection.process_group)?;

@@ -40,6 +40,15 @@ pub struct Embedded {
 #[derive(Debug, Clone, Copy)]
 struct Failed;
 
+/// What the gateway is told besides the head, being in the same process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Aside {
+    /// The application gets `apache.request_rec` (WSGIPassApacheRequest).
+    pub lends_request: bool,
+    /// When the script was modified, microseconds since 1970, if httpd has looked.
+    pub script_modified: Option<i64>,
+}
+
 /// Why embedded mode did not answer.
 #[derive(Debug, Error)]
 pub enum EmbeddedError {
@@ -100,18 +109,18 @@ impl Embedded {
         self.table(server).map(drop)
     }
 
-    /// Runs a request on this thread; with `lends_request` its application gets `apache.request_rec`.
+    /// Runs a request on this thread.
     pub fn serve<'r>(
         &self,
         request: Request<'r>,
         head: &EncodedHead,
         body: &mut RequestBody<'r>,
         rules: Rules,
-        lends_request: bool,
+        aside: Aside,
     ) -> Result<Status, EmbeddedError> {
         let server = Server::main().unwrap_or(request.server());
         let table = self.table(server)?;
-        let mut conversation = Conversation::new(request, body, rules, lends_request);
+        let mut conversation = Conversation::new(request, body, rules, aside);
         let head = Bytes::lend(head.as_bytes());
         let code = conversation.with_calls(|calls| {
             // SAFETY: the table is the gateway's and `start` succeeded; head and calls live until
@@ -134,7 +143,8 @@ impl Embedded {
         let mut body = RequestBody::open(request, Declared::Nothing);
         let server = Server::main().unwrap_or(request.server());
         let table = self.table(server)?;
-        let mut conversation = Conversation::new(request, &mut body, Rules::default(), false);
+        let mut conversation =
+            Conversation::new(request, &mut body, Rules::default(), Aside::default());
         let head = Bytes::lend(head.as_bytes());
         let code = conversation.with_calls(|calls| {
             // SAFETY: as in `serve`.

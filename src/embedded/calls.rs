@@ -12,7 +12,7 @@ use wsgi_wire::Failure;
 use wsgi_wire::launch::Message;
 use wsgi_wire::response::ResponseHead;
 
-use super::EmbeddedError;
+use super::{Aside, EmbeddedError};
 use crate::body::RequestBody;
 use crate::httpd::boundary::guard;
 use crate::httpd::log;
@@ -28,26 +28,25 @@ pub struct Conversation<'c, 'r> {
     request: Request<'r>,
     body: &'c mut RequestBody<'r>,
     response: Response<'r>,
-    lends_request: bool,
+    aside: Aside,
     answers: Option<Vec<u8>>,
     life: PhantomData<&'c ()>,
 }
 
 impl<'c, 'r> Conversation<'c, 'r> {
-    /// A conversation in which nothing was said yet; with `lends_request` the application gets httpd's
-    /// own structure.
+    /// A conversation in which nothing was said yet.
     pub fn new(
         request: Request<'r>,
         body: &'c mut RequestBody<'r>,
         rules: Rules,
-        lends_request: bool,
+        aside: Aside,
     ) -> Self {
         let response = Response::new(request, rules);
         Conversation {
             request,
             body,
             response,
-            lends_request,
+            aside,
             answers: None,
             life: PhantomData,
         }
@@ -56,7 +55,7 @@ impl<'c, 'r> Conversation<'c, 'r> {
     /// Lends the calls to `run`.
     pub fn with_calls(&mut self, run: impl FnOnce(*const RequestCalls) -> u8) -> u8 {
         let request = self.request.as_ptr().cast();
-        let lent = if self.lends_request {
+        let lent = if self.aside.lends_request {
             request
         } else {
             std::ptr::null_mut()
@@ -64,6 +63,7 @@ impl<'c, 'r> Conversation<'c, 'r> {
         let calls = RequestCalls {
             context: (&raw mut *self).cast(),
             request_rec: lent,
+            script_modified: self.aside.script_modified.unwrap_or(0),
             read_body: on_read_body,
             send_interim: on_send_interim,
             send_head: on_send_head,

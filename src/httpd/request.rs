@@ -164,6 +164,12 @@ impl<'r> Request<'r> {
         }
     }
 
+    /// When the file that the path maps to was modified, microseconds since 1970, if httpd has looked.
+    pub fn file_modified(self) -> Option<i64> {
+        let known = field!(self.raw, finfo.valid) & ffi::APR_FINFO_MTIME != 0;
+        (known && self.file_kind() == FileKind::File).then(|| field!(self.raw, finfo.mtime))
+    }
+
     /// AcceptPathInfo for this request.
     pub fn accepts_path_info(self) -> PathInfo {
         match field!(self.raw, used_path_info) {

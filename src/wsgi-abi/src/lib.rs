@@ -10,7 +10,7 @@
 use std::ffi::{c_int, c_void};
 
 /// Raised with every change of a struct or function below.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// The function that gives the table: `extern "C" fn() -> *const GatewayTable`, never null, valid
 /// until the process ends.
@@ -101,6 +101,9 @@ pub struct RequestCalls {
     /// httpd's `request_rec` where the application is to get it (WSGIPassApacheRequest), else null.
     /// The gateway passes it on and never looks into it.
     pub request_rec: *mut c_void,
+    /// When the script was modified, microseconds since 1970, as httpd saw it in this request; 0 where
+    /// it has not looked.
+    pub script_modified: i64,
     /// Reads at most `capacity` bytes of the body into `buffer`; waits until there is at least one.
     /// Returns the count, 0 at the body's end, or minus the code of a `Failure`.
     pub read_body:

@@ -21,8 +21,8 @@ use crate::python::{self, Object, Owned, Python, Raised, Stored};
 /// How long a daemon answers with the failure it knows before it asks to be replaced.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
 
-/// A file's time of modification: seconds and nanoseconds.
-type Modified = (i64, i64);
+/// A file's time of modification in microseconds since 1970, which is as httpd gives it.
+type Modified = i64;
 
 /// A script file in one interpreter.
 pub struct Script {
@@ -164,14 +164,20 @@ impl Script {
         String::from_utf8_lossy(&self.path).into_owned()
     }
 
-    /// The script, loaded; or how a request that needs it ends. Called without the GIL.
+    /// The script, loaded; or how a request that needs it ends. With `reloading` changes of its file
+    /// count, whose time of modification may have been `seen` just now. Called without the GIL.
     pub fn ready(
         &self,
         interpreter: &Interpreter,
         policy: &Policy,
         reloading: bool,
+        seen: Option<Modified>,
     ) -> Result<Arc<Module>, Verdict> {
-        let modified = if reloading { self.modified() } else { None };
+        let modified = if reloading {
+            seen.or_else(|| self.modified())
+        } else {
+            None
+        };
         if let Some(module) = self.known(interpreter, policy, modified)? {
             return Ok(module);
         }
@@ -362,7 +368,9 @@ impl Script {
         }
         // SAFETY: stat succeeded, so it filled the structure.
         let status = unsafe { status.assume_init() };
-        Some((status.st_mtime, status.st_mtime_nsec))
+        // As APR counts, also where that overflows.
+        let seconds = status.st_mtime.wrapping_mul(1_000_000);
+        Some(seconds.wrapping_add(status.st_mtime_nsec / 1000))
     }
 }
 

@@ -235,6 +235,11 @@ impl Exchange for EmbeddedExchange {
         NonNull::new(self.with(|calls| calls.request_rec)?)
     }
 
+    fn script_modified(&self) -> Option<i64> {
+        let modified = self.with(|calls| calls.script_modified)?;
+        (modified != 0).then_some(modified)
+    }
+
     fn started(&self) -> Result<(), Failure> {
         Ok(())
     }

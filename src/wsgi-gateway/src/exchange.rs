@@ -32,6 +32,11 @@ pub trait Exchange: Send + Sync {
         None
     }
 
+    /// When the script was modified, microseconds since 1970, where somebody has looked already.
+    fn script_modified(&self) -> Option<i64> {
+        None
+    }
+
     /// Reads at most `buffer.len()` bytes of the request body and waits until there is at least one;
     /// 0 is the body's end.
     fn read_body(&self, buffer: &mut [u8]) -> Result<usize, Failure>;

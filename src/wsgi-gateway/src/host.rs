@@ -132,9 +132,10 @@ impl Host {
             return;
         }
         let script = interpreter.script(&import.script);
-        if let (Ok(module), Some(callable)) =
-            (self.ready(interpreter, &script, false), &import.callable)
-        {
+        if let (Ok(module), Some(callable)) = (
+            self.ready(interpreter, &script, false, None),
+            &import.callable,
+        ) {
             let attached = interpreter.attach();
             let python = attached.python();
             let found = match module.callable(python, callable) {
@@ -153,8 +154,9 @@ impl Host {
         interpreter: &Interpreter,
         script: &Script,
         reloading: bool,
+        seen: Option<i64>,
     ) -> Result<Arc<Module>, Verdict> {
-        let module = script.ready(interpreter, &self.policy, reloading)?;
+        let module = script.ready(interpreter, &self.policy, reloading, seen)?;
         if !self.loaded_any.load(Ordering::Relaxed) {
             self.loaded_any.store(true, Ordering::Release);
         }
@@ -213,7 +215,8 @@ impl Host {
         session.goes_to(interpreter);
         let script = interpreter.script(head.script);
         let reloading = head.flags & flag::RELOADING != 0;
-        let module = match self.ready(interpreter, &script, reloading) {
+        let seen = session.script_modified();
+        let module = match self.ready(interpreter, &script, reloading, seen) {
             Ok(module) => module,
             Err(verdict) => {
                 let again = self.interpreters.fall_back(group, copies)?;

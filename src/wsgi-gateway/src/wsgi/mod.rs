@@ -91,6 +91,11 @@ impl<'e> Session<'e> {
         }
     }
 
+    /// See [`Exchange::script_modified`].
+    pub fn script_modified(&self) -> Option<i64> {
+        self.exchange.script_modified()
+    }
+
     /// Calls functions in an application's place.
     pub fn ask(&self, request: &Request<'_>, functions: &Functions<'_>) -> Verdict {
         function::answer(request, functions, &self.call, self.exchange.as_ref())

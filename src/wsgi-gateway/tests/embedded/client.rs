@@ -193,6 +193,7 @@ impl Client {
     fn run(&mut self, gateway: &Gateway, request: &Request) {
         let calls = RequestCalls {
             request_rec: std::ptr::null_mut(),
+            script_modified: 0,
             context: (&raw mut *self).cast(),
             read_body,
             send_interim,
