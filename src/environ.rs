@@ -4,7 +4,7 @@
 //! Runs in a child's request thread. One ordered list serves both modes; a later pair replaces an
 //! earlier one, so what other modules set comes first.
 
-use wsgi_config::cgi::http_variable;
+use wsgi_config::cgi;
 use wsgi_config::proxy::Resolved;
 use wsgi_wire::head::{HeadBuilder, Target, flag};
 
@@ -282,8 +282,8 @@ fn add_headers(head: &mut HeadBuilder, request: Request<'_>, options: &Options<'
             head.latin1(b"CONTENT_LENGTH", value);
         } else if is_withheld(name, request, options) {
             continue;
-        } else if let Some(key) = http_variable(name) {
-            head.latin1_with_key(key, value);
+        } else if cgi::has_variable(name) {
+            head.latin1_with_key((cgi::PREFIX, name), cgi::to_variable, value);
         }
     }
 }

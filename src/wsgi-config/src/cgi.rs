@@ -3,31 +3,49 @@
 //! Runs in Apache children on the request path and allocates nothing. Content-Type, Content-Length
 //! and Authorization have variables and rules of their own, which the caller applies first.
 
-/// The bytes of `HTTP_<NAME>`, or `None` for a header that must not reach the application.
+/// What a header's variable begins with.
+pub const PREFIX: &[u8] = b"HTTP_";
+
+/// Whether a header has a variable, so that it reaches the application.
 ///
 /// Refused are names with anything but letters, digits and `-`: `X_User` and `X-User` would
 /// become one variable, so a client could pose as a trusted front end. `Proxy` is refused since
 /// HTTP_PROXY is the name by which libraries look for an outgoing proxy (CVE-2016-5385).
-pub fn http_variable(name: &[u8]) -> Option<impl Iterator<Item = u8> + '_> {
-    let clean = name
-        .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
-    if name.is_empty() || !clean || name.eq_ignore_ascii_case(b"proxy") {
-        return None;
-    }
-    let upper = name.iter().map(|&byte| match byte {
-        b'-' => b'_',
-        other => other.to_ascii_uppercase(),
-    });
-    Some(b"HTTP_".iter().copied().chain(upper))
+pub fn has_variable(name: &[u8]) -> bool {
+    let clean = name.iter().all(|byte| IN_VARIABLE[usize::from(*byte)] != 0);
+    clean && !name.is_empty() && !name.eq_ignore_ascii_case(b"proxy")
 }
+
+/// Makes a header's name that has a variable what follows [`PREFIX`] there.
+pub fn to_variable(name: &mut [u8]) {
+    for byte in name {
+        *byte = IN_VARIABLE[usize::from(*byte)];
+    }
+}
+
+/// What each byte of a header's name is in a variable's; 0 where it may not be in one.
+static IN_VARIABLE: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'-' => b'_',
+            other if other.is_ascii_alphanumeric() => other.to_ascii_uppercase(),
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn variable(name: &[u8]) -> Option<Vec<u8>> {
-        http_variable(name).map(Iterator::collect)
+        let mut variable = [PREFIX, name].concat();
+        to_variable(&mut variable[PREFIX.len()..]);
+        has_variable(name).then_some(variable)
     }
 
     #[test]

@@ -273,13 +273,20 @@ impl HeadBuilder {
         self.pair(key, 2, &[]);
     }
 
-    /// Adds a native string whose key is made byte by byte, e.g. `HTTP_` and a header's name.
-    pub fn latin1_with_key(&mut self, key: impl Iterator<Item = u8>, value: &[u8]) {
+    /// Adds a native string whose key is `prefix` and `name` as `change` leaves it, e.g. `HTTP_` and a
+    /// header's name in capitals.
+    pub fn latin1_with_key(
+        &mut self,
+        (prefix, name): (&[u8], &[u8]),
+        change: impl FnOnce(&mut [u8]),
+        value: &[u8],
+    ) {
+        let name = &name[..name.len().min(usize::from(u16::MAX) - prefix.len())];
+        self.out.put_u16((prefix.len() + name.len()) as u16);
+        self.out.extend_from_slice(prefix);
         let at = self.out.len();
-        self.out.put_u16(0);
-        self.out.extend(key.take(usize::from(u16::MAX)));
-        let length = (self.out.len() - at - 2) as u16;
-        self.out[at..at + 2].copy_from_slice(&length.to_le_bytes());
+        self.out.extend_from_slice(name);
+        change(&mut self.out[at..]);
         self.out.put_u8(0);
         self.out.put_bytes(value);
         self.pairs += 1;
@@ -371,7 +378,7 @@ mod tests {
         builder.latin1(b"REQUEST_METHOD", b"GET");
         builder.path(b"SCRIPT_FILENAME", b"/srv/\xe4");
         builder.none(b"EMPTY");
-        builder.latin1_with_key(b"HTTP_HOST".iter().copied(), b"x");
+        builder.latin1_with_key((b"HTTP_", b"host"), <[u8]>::make_ascii_uppercase, b"x");
         let mut encoded = builder.finish(Body::Inline(b"body"));
         encoded.set_queue_start(9);
         let attempts = Attempts {
