@@ -21,6 +21,9 @@ use crate::python::{self, Object, Owned, Python, Raised, Stored};
 /// How long a daemon answers with the failure it knows before it asks to be replaced.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
 
+/// What nearly all scripts call their application.
+const USUAL_NAME: &[u8] = b"application";
+
 /// A file's time of modification in microseconds since 1970, which is as httpd gives it.
 type Modified = i64;
 
@@ -67,6 +70,8 @@ pub struct Module {
     module: Stored,
     names: Stored,
     reload_required: Option<Stored>,
+    /// The name `application`.
+    usual_name: Stored,
     /// The name `__mtime__`.
     stamp_name: Stored,
     /// What [`load`](Script::load) left under that name.
@@ -89,6 +94,7 @@ impl Module {
             module: module.store(),
             names: names.store(),
             reload_required: hook.map(Owned::store),
+            usual_name: Owned::interned(python, USUAL_NAME)?.store(),
             stamp_name: stamp_name.store(),
             stamp: stamp.map(Owned::store),
         })
@@ -98,6 +104,7 @@ impl Module {
     fn release(self, python: Python<'_>) {
         drop(self.names.release(python));
         drop(self.reload_required.map(|hook| hook.release(python)));
+        drop(self.usual_name.release(python));
         drop(self.stamp_name.release(python));
         drop(self.stamp.map(|stamp| stamp.release(python)));
         drop(self.module.release(python));
@@ -109,8 +116,12 @@ impl Module {
         python: Python<'p>,
         name: &[u8],
     ) -> Result<Option<Owned<'p>>, Raised> {
+        let names = self.names.object(python);
+        if name == USUAL_NAME {
+            return names.dict_item(python, self.usual_name.object(python));
+        }
         let name = Owned::text(python, &String::from_utf8_lossy(name))?;
-        self.names.object(python).dict_item(python, &name)
+        names.dict_item(python, &name)
     }
 
     /// Whether the script has taken its `__mtime__` away or replaced it, which asks for another load
