@@ -2,7 +2,8 @@
 //! the request's headers, and what this module adds.
 //!
 //! Runs in a child's request thread. One ordered list serves both modes; a later pair replaces an
-//! earlier one, so what other modules set comes first.
+//! earlier one, so what other modules set comes early. Before it comes only what most requests for a
+//! script have in common, of which the gateway keeps what it made of it.
 
 use wsgi_config::cgi;
 use wsgi_config::proxy::Resolved;
@@ -92,12 +93,14 @@ fn add_all(
     selection: &Selection<'_>,
     options: &Options<'_>,
 ) {
-    add_variables_of_modules(head, request);
     add_server(head, request);
+    add_script(head, request, selection);
+    head.end_common();
+    add_variables_of_modules(head, request);
     add_client(head, request);
     add_request(head, request, options.map_head);
     add_headers(head, request, options);
-    add_own(head, request, selection);
+    add_own(head, request);
     if let Some(front) = &options.front {
         proxy::add(head, front);
     }
@@ -187,7 +190,7 @@ const FIXED: &[&[u8]] = &[
 fn add_variables_of_modules(head: &mut HeadBuilder, request: Request<'_>) {
     for (key, value) in request.subprocess_env().entries() {
         match value {
-            _ if key == b"HTTPS" || key == b"PATH" => {}
+            _ if key == b"HTTPS" || key == b"PATH" || head.holds_common(key) => {}
             // Variables in capitals, which are nearly all, need one comparison here.
             _ if key.first().is_some_and(u8::is_ascii_lowercase) && FIXED.contains(&key) => {}
             Some(value) => head.latin1(key, value),
@@ -298,12 +301,11 @@ fn is_withheld(name: &[u8], request: Request<'_>, options: &Options<'_>) -> bool
     }
 }
 
-fn add_own(head: &mut HeadBuilder, request: Request<'_>, selection: &Selection<'_>) {
-    let (script_name, path_info) = script_and_path(request);
+/// What follows from the script and the way to it.
+fn add_script(head: &mut HeadBuilder, request: Request<'_>, selection: &Selection<'_>) {
+    let (script_name, _) = script_and_path(request);
     head.latin1(b"SCRIPT_NAME", &script_name);
-    head.latin1(b"PATH_INFO", &path_info);
     head.latin1(b"mod_wsgi.script_name", &script_name);
-    head.latin1(b"mod_wsgi.path_info", &path_info);
     head.latin1(b"mod_wsgi.process_group", &selection.process_group);
     head.latin1(b"mod_wsgi.application_group", &selection.application_group);
     head.latin1(b"mod_wsgi.callable_object", &selection.callable);
@@ -321,6 +323,12 @@ fn add_own(head: &mut HeadBuilder, request: Request<'_>, selection: &Selection<'
         b"mod_wsgi.server_pid",
         Decimal::new(std::process::id().into()).bytes(),
     );
+}
+
+fn add_own(head: &mut HeadBuilder, request: Request<'_>) {
+    let (_, path_info) = script_and_path(request);
+    head.latin1(b"PATH_INFO", &path_info);
+    head.latin1(b"mod_wsgi.path_info", &path_info);
     head.latin1(b"mod_wsgi.request_id", request.log_id());
     head.latin1(b"mod_wsgi.connection_id", request.connection_log_id());
 }

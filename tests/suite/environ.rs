@@ -55,6 +55,31 @@ in_both_modes! {
         has(&environ, "REQUEST_SCHEME", "str", "'http'");
     }
 
+    fn the_environ_of_one_request_is_not_that_of_another(mode) {
+        let script = "def application(environ, start_response):\n    \
+                      start_response('200 OK', [])\n    \
+                      found = [environ.pop('left', ''), environ['SERVER_NAME'], environ['SCRIPT_NAME'], \
+                      environ['mod_wsgi.script_name'], str('wsgi.input' in environ)]\n    \
+                      environ['left'] = environ['SERVER_NAME'] = 'mine'\n    \
+                      del environ['mod_wsgi.script_name'], environ['wsgi.input']\n    \
+                      return ['|'.join(found).encode()]\n";
+        let server = Server::builder(mode)
+            .file("apps/changes.wsgi", script)
+            .directive("SetEnv SCRIPT_NAME not_this")
+            .directive("WSGIApplicationGroup %{GLOBAL}")
+            .directive("WSGIScriptAlias /a @ROOT@/apps/changes.wsgi")
+            .directive("WSGIScriptAlias /b @ROOT@/apps/changes.wsgi")
+            .start();
+        // More servers than an interpreter keeps environs for, each asked again and by two paths.
+        for number in (0..20).chain(0..20) {
+            let host = format!("host{number}.example");
+            for path in ["/a", "/b", "/a"] {
+                let response = server.send(&Request::get(path).header("Host", &host));
+                assert_eq!(response.text(), format!("|{host}|{path}|{path}|True"));
+            }
+        }
+    }
+
     fn the_server_and_the_client_are_named(mode) {
         let server = serving(mode, "environ").directive("ServerAdmin root@localhost").start();
         let port = format!("'{}'", server.address().port());

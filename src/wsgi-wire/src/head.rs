@@ -80,7 +80,8 @@ pub struct RequestHead<'a> {
     /// The request body.
     pub body: Body<'a>,
     pairs: u32,
-    environ: &'a [u8],
+    common: &'a [u8],
+    own: &'a [u8],
 }
 
 impl<'a> RequestHead<'a> {
@@ -113,8 +114,12 @@ impl<'a> RequestHead<'a> {
             Some(Functions::decode(&mut reader)?)
         };
         let pairs = reader.u32("pair count")?;
+        let common = reader.u32("length of the common environ")?;
         let environ = reader.bytes("environ")?;
-        check_pairs(environ, pairs)?;
+        let (common, own) = environ
+            .split_at_checked(common as usize)
+            .ok_or(WireError::Short("environ"))?;
+        check_pairs(common, own, pairs)?;
         let body = match kind {
             0 => Body::None,
             1 => Body::Inline(reader.take(reader.rest().len(), "inline body")?),
@@ -139,7 +144,8 @@ impl<'a> RequestHead<'a> {
             functions,
             body,
             pairs,
-            environ,
+            common,
+            own,
         })
     }
 
@@ -150,17 +156,42 @@ impl<'a> RequestHead<'a> {
 
     /// The pairs of the environ, in order.
     pub fn environ(&self) -> impl Iterator<Item = (&'a [u8], Value<'a>)> + use<'a> {
-        let mut reader = Reader::new(self.environ);
-        std::iter::from_fn(move || next_pair(&mut reader).ok())
+        self.common_environ().chain(self.own_environ())
+    }
+
+    /// The pairs that most requests for the script have in common; they come first.
+    pub fn common_environ(&self) -> impl Iterator<Item = (&'a [u8], Value<'a>)> + use<'a> {
+        pairs_in(self.common)
+    }
+
+    /// The pairs that follow.
+    pub fn own_environ(&self) -> impl Iterator<Item = (&'a [u8], Value<'a>)> + use<'a> {
+        pairs_in(self.own)
+    }
+
+    /// The common pairs as they are encoded: of equal bytes comes an equal environ.
+    pub fn common(&self) -> &'a [u8] {
+        self.common
     }
 }
 
-fn check_pairs(environ: &[u8], pairs: u32) -> Result<(), WireError> {
-    let mut reader = Reader::new(environ);
+fn pairs_in<'a>(encoded: &'a [u8]) -> impl Iterator<Item = (&'a [u8], Value<'a>)> + use<'a> {
+    let mut reader = Reader::new(encoded);
+    std::iter::from_fn(move || next_pair(&mut reader).ok())
+}
+
+fn check_pairs(common: &[u8], own: &[u8], pairs: u32) -> Result<(), WireError> {
+    let (mut common, mut own) = (Reader::new(common), Reader::new(own));
     for _ in 0..pairs {
-        next_pair(&mut reader)?;
+        let part = if common.rest().is_empty() {
+            &mut own
+        } else {
+            &mut common
+        };
+        next_pair(part)?;
     }
-    reader.finish()
+    common.finish()?;
+    own.finish()
 }
 
 fn next_pair<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], Value<'a>), WireError> {
@@ -213,6 +244,8 @@ pub fn secret_in(head: &[u8]) -> Option<Secret> {
 pub struct HeadBuilder {
     out: Vec<u8>,
     counts_at: usize,
+    /// Where the pairs begin.
+    pairs_at: usize,
     pairs: u32,
 }
 
@@ -251,11 +284,34 @@ impl HeadBuilder {
         let counts_at = buffer.len();
         buffer.put_u32(0);
         buffer.put_u32(0);
+        buffer.put_u32(0);
         HeadBuilder {
-            out: buffer,
             counts_at,
+            pairs_at: buffer.len(),
+            out: buffer,
             pairs: 0,
         }
+    }
+
+    /// What was added so far is what most requests for this script have in common. Without this call
+    /// nothing is.
+    pub fn end_common(&mut self) {
+        self.set_count(1, self.out.len() - self.pairs_at);
+    }
+
+    /// Whether one of the common pairs has this key.
+    pub fn holds_common(&self, key: &[u8]) -> bool {
+        let at = self.counts_at + 4;
+        let length = self.out[at..]
+            .first_chunk()
+            .map(|bytes| u32::from_le_bytes(*bytes));
+        let common = &self.out[self.pairs_at..][..length.unwrap_or(0) as usize];
+        pairs_in(common).any(|(other, _)| other == key)
+    }
+
+    fn set_count(&mut self, index: usize, count: usize) {
+        let at = self.counts_at + 4 * index;
+        self.out[at..at + 4].copy_from_slice(&(count as u32).to_le_bytes());
     }
 
     /// Adds a native string.
@@ -301,9 +357,8 @@ impl HeadBuilder {
 
     /// Ends the environ and adds the body: the whole head, encoded.
     pub fn finish(mut self, body: Body<'_>) -> EncodedHead {
-        let environ = (self.out.len() - self.counts_at - 8) as u32;
-        self.out[self.counts_at..self.counts_at + 4].copy_from_slice(&self.pairs.to_le_bytes());
-        self.out[self.counts_at + 4..self.counts_at + 8].copy_from_slice(&environ.to_le_bytes());
+        self.set_count(0, self.pairs as usize);
+        self.set_count(2, self.out.len() - self.pairs_at);
         let (kind, length) = match body {
             Body::None => (0, 0),
             Body::Inline(bytes) => {
@@ -376,6 +431,9 @@ mod tests {
     fn a_head_decodes_to_what_was_built() {
         let mut builder = HeadBuilder::start(Vec::new(), &target());
         builder.latin1(b"REQUEST_METHOD", b"GET");
+        assert!(!builder.holds_common(b"REQUEST_METHOD"));
+        builder.end_common();
+        assert!(builder.holds_common(b"REQUEST_METHOD"));
         builder.path(b"SCRIPT_FILENAME", b"/srv/\xe4");
         builder.none(b"EMPTY");
         builder.latin1_with_key((b"HTTP_", b"host"), <[u8]>::make_ascii_uppercase, b"x");
@@ -401,11 +459,31 @@ mod tests {
         assert_eq!(pairs.len(), head.pair_count());
         assert_eq!(pairs[0], (&b"REQUEST_METHOD"[..], Value::Latin1(b"GET")));
         assert_eq!(
+            (head.common_environ().count(), head.own_environ().count()),
+            (1, 3)
+        );
+        assert_eq!(
             pairs[1],
             (&b"SCRIPT_FILENAME"[..], Value::Path(b"/srv/\xe4"))
         );
         assert_eq!(pairs[2], (&b"EMPTY"[..], Value::None));
         assert_eq!(pairs[3], (&b"HTTP_HOST"[..], Value::Latin1(b"x")));
+    }
+
+    #[test]
+    fn common_pairs_that_end_within_a_pair_are_refused() {
+        let mut builder = HeadBuilder::start(Vec::new(), &target());
+        builder.latin1(b"A", b"1");
+        builder.end_common();
+        builder.latin1(b"B", b"2");
+        let counts_at = builder.counts_at;
+        let good = builder.finish(Body::None);
+        let mut bytes = good.as_bytes().to_vec();
+        assert!(RequestHead::decode(&bytes).is_ok());
+        for wrong in [1_u32, 8, 10, u32::MAX] {
+            bytes[counts_at + 4..counts_at + 8].copy_from_slice(&wrong.to_le_bytes());
+            assert!(RequestHead::decode(&bytes).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -288,6 +288,27 @@ impl Object {
         }
     }
 
+    /// How many pairs a dict has; 0 for others.
+    pub fn dict_length(&self) -> usize {
+        // SAFETY: the object lives.
+        if unsafe { ffi::PyDict_Check(self.as_ptr()) } != 0 {
+            // SAFETY: a dict.
+            usize::try_from(unsafe { ffi::PyDict_Size(self.as_ptr()) }).unwrap_or(0)
+        } else {
+            0
+        }
+    }
+
+    /// Takes a pair out of a dict; KeyError when it has no such key.
+    pub fn delete_dict_item(&self, key: &Object) -> Result<(), Raised> {
+        // SAFETY: both objects live; an object that is no dict is answered with an exception.
+        if unsafe { ffi::PyDict_DelItem(self.as_ptr(), key.as_ptr()) } == 0 {
+            Ok(())
+        } else {
+            Err(Raised::already_set())
+        }
+    }
+
     /// An int as a signed number; TypeError or OverflowError when it is none or does not fit.
     pub fn as_i64(&self, python: Python<'_>) -> Result<i64, Raised> {
         // SAFETY: the object lives; another type is answered with an exception.

@@ -2,7 +2,8 @@
 //!
 //! Built on the request's thread with the GIL held. This is where most of a small request's time
 //! would go, so every interpreter keeps its keys as interned strings, and beside each key the value it
-//! had last: of some forty variables few change from one request to the next.
+//! had last: of some forty variables few change from one request to the next. What requests for a
+//! script have in common is kept as a dict, the mould, of which an environ is a copy.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -18,6 +19,13 @@ const MOST_KEYS: usize = 512;
 
 /// Values longer than this are not kept, bytes.
 const LONGEST_VALUE: usize = 256;
+
+/// How many moulds are kept: one for each script, and where the client's `Host` is the server's name,
+/// one for each name.
+const MOST_MOULDS: usize = 16;
+
+/// Of common pairs that take more than this no mould is kept, bytes.
+const LONGEST_COMMON: usize = 8 << 10;
 
 /// Keys whose values are not kept beyond their request, because they are secrets.
 const SECRET: &[&[u8]] = &[
@@ -38,6 +46,20 @@ macro_rules! own_keys {
             /// Makes them for the attached interpreter.
             pub fn new(python: Python<'_>) -> Result<Self, Raised> {
                 Ok(OwnKeys { $($field: Owned::interned(python, $name)?.store(),)* })
+            }
+
+            /// Those that [`build`] puts into every environ.
+            fn always(&self) -> [&Stored; 8] {
+                [
+                    &self.input,
+                    &self.url_scheme,
+                    &self.early_hints,
+                    &self.request_start,
+                    &self.queue_start,
+                    &self.daemon_start,
+                    &self.application_start,
+                    &self.thread_id,
+                ]
             }
         }
     };
@@ -97,11 +119,20 @@ struct Known {
     last: Option<(Vec<u8>, Stored)>,
 }
 
-/// The keys and latest values that an interpreter knows.
+/// What the gateway puts into an environ by itself.
+#[derive(Clone, Copy)]
+pub struct Base<'o> {
+    /// The variables that never change.
+    pub template: &'o Object,
+    /// See [`OwnKeys`].
+    pub own: &'o OwnKeys,
+}
+
+/// The keys, latest values and moulds that an interpreter knows.
 #[derive(Default)]
 pub struct KnownKeys {
     // Only ever tried, never waited for: the holder may lose the GIL to a thread that wants it.
-    keys: Mutex<HashMap<Box<[u8]>, Known, BuildHasherDefault<KeyHasher>>>,
+    known: Mutex<Memory>,
 }
 
 impl KnownKeys {
@@ -112,17 +143,105 @@ impl KnownKeys {
         environ: &Owned<'_>,
         head: &RequestHead<'_>,
     ) -> Result<(), Raised> {
-        let Some(mut keys) = self.keys.try_lock() else {
-            for (key, value) in head.environ() {
-                let key = Owned::latin1(python, key)?;
-                environ.set_dict_item(&key, &*to_python(python, value)?)?;
-            }
-            return Ok(());
+        match self.known.try_lock() {
+            Some(mut memory) => memory.put(python, environ, head.environ()),
+            None => put_unknown(python, environ, head.environ()),
+        }
+    }
+
+    /// A dict with what is in `base` and the request's variables.
+    fn environ<'p>(
+        &self,
+        python: Python<'p>,
+        base: Base<'_>,
+        head: &RequestHead<'_>,
+    ) -> Result<Owned<'p>, Raised> {
+        if let Some(mut memory) = self.known.try_lock() {
+            let environ = memory.common(python, base, head)?;
+            memory.put(python, &environ, head.own_environ())?;
+            return Ok(environ);
+        }
+        let environ = Owned::dict_copy(python, base.template)?;
+        put_unknown(python, &environ, head.environ())?;
+        Ok(environ)
+    }
+}
+
+fn put_unknown<'h>(
+    python: Python<'_>,
+    environ: &Owned<'_>,
+    pairs: impl Iterator<Item = (&'h [u8], Value<'h>)>,
+) -> Result<(), Raised> {
+    for (key, value) in pairs {
+        let key = Owned::latin1(python, key)?;
+        environ.set_dict_item(&key, &*to_python(python, value)?)?;
+    }
+    Ok(())
+}
+
+/// What an interpreter remembers of earlier requests.
+#[derive(Default)]
+struct Memory {
+    keys: HashMap<Box<[u8]>, Known, BuildHasherDefault<KeyHasher>>,
+    moulds: Vec<Mould>,
+    /// The mould that is replaced next when there are enough.
+    oldest: usize,
+}
+
+/// What common pairs came to.
+struct Mould {
+    /// As the head has them.
+    common: Box<[u8]>,
+    dict: Stored,
+}
+
+impl Memory {
+    /// A dict with what is in `base` and the head's common pairs.
+    fn common<'p>(
+        &mut self,
+        python: Python<'p>,
+        base: Base<'_>,
+        head: &RequestHead<'_>,
+    ) -> Result<Owned<'p>, Raised> {
+        let common = head.common();
+        if let Some(mould) = self.moulds.iter().find(|mould| *mould.common == *common) {
+            return Owned::dict_copy(python, mould.dict.object(python));
+        }
+        let dict = Owned::dict_copy(python, base.template)?;
+        self.put(python, &dict, head.common_environ())?;
+        if common.is_empty() || common.len() > LONGEST_COMMON {
+            return Ok(dict);
+        }
+        let none = Owned::none(python);
+        for key in base.own.always() {
+            dict.set_dict_item(key.object(python), &none)?;
+        }
+        make_room(python, &dict)?;
+        let environ = Owned::dict_copy(python, &dict)?;
+        let mould = Mould {
+            common: common.into(),
+            dict: dict.store(),
         };
-        for (key, value) in head.environ() {
-            if let Some(known) = keys.get_mut(key) {
+        if self.moulds.len() < MOST_MOULDS {
+            self.moulds.push(mould);
+        } else {
+            let old = std::mem::replace(&mut self.moulds[self.oldest], mould);
+            self.oldest = (self.oldest + 1) % MOST_MOULDS;
+            drop(old.dict.release(python));
+        }
+        Ok(environ)
+    }
+
+    fn put<'h>(
+        &mut self,
+        python: Python<'_>,
+        environ: &Owned<'_>,
+        pairs: impl Iterator<Item = (&'h [u8], Value<'h>)>,
+    ) -> Result<(), Raised> {
+        for (key, value) in pairs {
+            if let Some(known) = self.keys.get_mut(key) {
                 known.put(python, environ, value)?;
-            } else if keys.len() < MOST_KEYS {
+            } else if self.keys.len() < MOST_KEYS {
                 let interned = Owned::interned(python, key)?.store();
                 let mut known = Known {
                     key: interned,
@@ -130,7 +249,7 @@ impl KnownKeys {
                     last: None,
                 };
                 known.put(python, environ, value)?;
-                keys.insert(key.into(), known);
+                self.keys.insert(key.into(), known);
             } else {
                 let key = Owned::latin1(python, key)?;
                 environ.set_dict_item(&key, &*to_python(python, value)?)?;
@@ -138,6 +257,20 @@ impl KnownKeys {
         }
         Ok(())
     }
+}
+
+/// Lets copies of a dict have room for half as many items again before they have to grow: CPython
+/// copies a dict with the size it has come to, if not too much of that is unused.
+fn make_room(python: Python<'_>, dict: &Owned<'_>) -> Result<(), Raised> {
+    let items = (0..dict.dict_length() as u64 / 2)
+        .map(|number| Owned::int(python, number))
+        .collect::<Result<Vec<_>, _>>()?;
+    for item in &items {
+        dict.set_dict_item(item, item)?;
+    }
+    items
+        .iter()
+        .try_for_each(|item| dict.delete_dict_item(item))
 }
 
 impl Known {
@@ -218,16 +351,16 @@ pub fn thread_id() -> u64 {
     THREAD_ID.with(|id| *id)
 }
 
-/// Builds the environ of a request on a copy of `template`, which holds what never changes.
+/// Builds the environ of a request.
 pub fn build<'p>(
     python: Python<'p>,
-    (template, own, known): (&Object, &OwnKeys, &KnownKeys),
+    (base, known): (Base<'_>, &KnownKeys),
     head: &RequestHead<'_>,
     moments: &Moments,
     objects: &RequestObjects<'_, 'p>,
 ) -> Result<Owned<'p>, Raised> {
-    let environ = Owned::dict_copy(python, template)?;
-    known.put(python, &environ, head)?;
+    let environ = known.environ(python, base, head)?;
+    let own = base.own;
     let scheme = if head.flags & flag::HTTPS != 0 {
         &own.https
     } else {

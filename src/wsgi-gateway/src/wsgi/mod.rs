@@ -267,8 +267,10 @@ fn arguments<'p>(
     let environ = environ::build(
         python,
         (
-            objects.template.object(python),
-            &objects.own_keys,
+            environ::Base {
+                template: objects.template.object(python),
+                own: &objects.own_keys,
+            },
             &request.interpreter.known_keys,
         ),
         request.head,
