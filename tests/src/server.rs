@@ -210,6 +210,7 @@ impl Server {
     /// Restarts at once and waits until the new generation is up.
     #[track_caller]
     pub fn hard_restart(&self) {
+        self.settle();
         self.restart(libc::SIGHUP);
     }
 
@@ -244,16 +245,20 @@ impl Server {
 
     fn end(&mut self, signal: i32) -> ExitStatus {
         self.stopped = true;
-        // An event child that is told to stop while a worker closes a connection may close that
-        // socket again, after it was freed (close_worker_sockets in event.c): not our crash to
-        // find, so connections that are about to end may do so first.
-        wait::within(SETTLE_LIMIT, || (connections(self.port) == 0).then_some(()));
+        self.settle();
         process::send(self.httpd.id(), signal);
         let status = wait::within(STOP_LIMIT, || self.httpd.try_wait().ok().flatten());
         status.unwrap_or_else(|| {
             self.kill_all();
             panic!("httpd did not stop within {STOP_LIMIT:?}")
         })
+    }
+
+    /// An event child that is told to stop while a worker closes a connection may close that socket
+    /// again, after it was freed (close_worker_sockets in event.c), as a bare httpd does that serves
+    /// files: not our crash to find, so connections that are about to end may do so first.
+    fn settle(&self) {
+        wait::within(SETTLE_LIMIT, || (connections(self.port) == 0).then_some(()));
     }
 
     fn kill_all(&mut self) {
