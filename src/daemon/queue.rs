@@ -71,10 +71,14 @@ impl Queue {
 
     /// How long a request waits behind `before` others; `None` if nobody can tell.
     fn expected_wait(&self, before: u32, page: &HintPage) -> Option<Duration> {
+        if before == 0 {
+            // How far the running requests have come is not known, and a thread also looks occupied
+            // while it meets a connection that was given up. Whoever is first finds out.
+            return None;
+        }
         let Threads { all, free } = Threads::of(page)?;
         let stuck = self.waiting.since_taken() > Some(self.timeout);
-        if before > 0 && free == 0 && stuck {
-            // Whoever is first in the queue finds out when that has changed.
+        if free == 0 && stuck {
             return Some(self.timeout.saturating_add(Duration::from_secs(1)));
         }
         let ends = before.saturating_add(1).saturating_sub(free);
