@@ -332,14 +332,7 @@ impl Group {
             return Ok(false);
         };
         let lived = now.saturating_duration_since(process.since);
-        let obituary = Obituary {
-            pid,
-            ended: end.ended,
-            dumped: end.dumped,
-            out_of_memory,
-            lived,
-            served: self.clear_row(slot),
-        };
+        let obituary = Obituary::of(&end, out_of_memory, lived, self.clear_row(slot));
         let death = Death::of(end.ended, lived);
         if self.drained_by.is_some() || death == Death::Failed {
             // The zombie itself is a member still, so this cannot miss the group.

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use wsgi_unix::process::Ended;
+use wsgi_unix::process::{ChildEnd, Ended};
 use wsgi_unix::signals;
 
 /// How a process ended, and what is known of its life.
@@ -27,6 +27,18 @@ pub struct Obituary {
 }
 
 impl Obituary {
+    /// What there is to say of a child that lived for so long and said that it ended so many requests.
+    pub fn of(end: &ChildEnd, out_of_memory: bool, lived: Duration, served: u64) -> Obituary {
+        Obituary {
+            pid: end.pid,
+            ended: end.ended,
+            dumped: end.dumped,
+            out_of_memory,
+            lived,
+            served,
+        }
+    }
+
     /// Whether it exited with this status.
     pub fn is_exit(&self, status: i32) -> bool {
         self.ended == Ended::Exit(status)

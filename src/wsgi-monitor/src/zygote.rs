@@ -322,14 +322,7 @@ impl Group {
         }
         process::wait_for(pid)?;
         let lived = now.saturating_duration_since(zygote.since);
-        let obituary = Obituary {
-            pid,
-            ended: end.ended,
-            dumped: end.dumped,
-            out_of_memory,
-            lived,
-            served: 0,
-        };
+        let obituary = Obituary::of(&end, out_of_memory, lived, 0);
         if self.drained_by.is_some() || retired {
             self.log(Level::Info, &obituary.to_string());
             return Ok(true);

@@ -1,8 +1,8 @@
 //! Reading a file that an administrator named, without lending root's eyes to anybody else.
 //!
-//! For a process that the monitor starts apart, which is root and has one thread. A path that leads through a directory which
-//! somebody else can change is read with the rights of the account it is read for; root's rights
-//! count only where root alone decides what the path means.
+//! For a process that the monitor starts apart, which is root and has one thread. A path that leads
+//! through a directory which somebody else can change is read with the rights of the account it is
+//! read for; root's rights count only where root alone decides what the path means.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
