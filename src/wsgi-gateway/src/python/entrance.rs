@@ -26,7 +26,8 @@ const PATIENCE: Duration = Duration::from_millis(1);
 pub(super) struct Entrance {
     /// How many request threads are in Python, whether they hold the GIL or have released it.
     inside: AtomicU32,
-    /// Since when the first thread waits for the GIL, in nanoseconds of [`moment`]; 0: none does.
+    /// Since when the first thread is to have the GIL, in nanoseconds of [`moment`]; 0: there is none.
+    /// It may not be on a processor yet, which is a wait like any other.
     waiting_since: AtomicU64,
     queue: Mutex<Queue>,
 }
@@ -66,11 +67,10 @@ impl Entrance {
         if self.may_go_ahead() {
             return attach();
         }
-        let _first = self.queue_up();
-        self.waiting_since.store(moment(), Ordering::Relaxed);
+        let first = self.queue_up();
         attach();
-        self.waiting_since.store(0, Ordering::Relaxed);
         self.inside.fetch_add(1, Ordering::Relaxed);
+        drop(first);
     }
 
     /// The calling thread has left Python.
@@ -94,6 +94,7 @@ impl Entrance {
         let mut queue = self.queue.lock();
         if !queue.taken {
             queue.taken = true;
+            self.waiting_since.store(moment(), Ordering::Relaxed);
             return First(self);
         }
         TICKET.with(|ticket| {
@@ -116,6 +117,8 @@ impl Drop for First<'_> {
             let mut queue = self.0.queue.lock();
             let next = queue.behind.pop_front();
             queue.taken = next.is_some();
+            let since = if queue.taken { moment() } else { 0 };
+            self.0.waiting_since.store(since, Ordering::Relaxed);
             next
         };
         if let Some(next) = next {
