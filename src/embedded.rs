@@ -171,8 +171,7 @@ impl Embedded {
 
     fn start(&self, server: Server<'_>) -> Result<&'static GatewayTable, EmbeddedError> {
         let program = library::find_program(self.python_home.as_deref())?;
-        let python = library::probe(&program)?;
-        library::open_python(&program, &python)?;
+        library::open_python(&program)?;
         let table = library::open_gateway(&self.gateway)?;
         let config = EmbeddedConfig {
             gateway: self.config.clone(),

@@ -1,4 +1,4 @@
-//! Finds the interpreter's executable, asks it for its library, and opens both libraries.
+//! Finds the interpreter's executable and its library, and opens that and the gateway.
 //!
 //! Runs once in a child, on the thread that first needs Python. The executable runs as the child's
 //! own user: a virtual environment is never touched by root.
@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use thiserror::Error;
 use wsgi_abi::{ABI_VERSION, GatewayTable, TABLE_SYMBOL, TableFunction};
+use wsgi_config::python_home::{OLDEST, library_of};
 
 /// Why Python could not be loaded.
 #[derive(Debug, Error)]
@@ -40,7 +41,7 @@ pub enum LoadError {
     #[error("{} is a free-threaded build of Python, which this module cannot load", .0.display())]
     FreeThreaded(PathBuf),
     /// Too old.
-    #[error("{} is Python {version}; 3.10 is the oldest that works", program.display())]
+    #[error("{} is Python {version}; {}.{} is the oldest that works", program.display(), OLDEST.0, OLDEST.1)]
     TooOld {
         /// The executable.
         program: PathBuf,
@@ -74,7 +75,7 @@ pub enum LoadError {
 
 /// What an interpreter says about itself.
 #[derive(Debug)]
-pub struct Python {
+struct Python {
     libraries: Vec<PathBuf>,
 }
 
@@ -117,7 +118,7 @@ pub fn find_program(home: Option<&[u8]>) -> Result<PathBuf, LoadError> {
 
 /// Asks the executable where its library is. A wrong home would end the whole process if Python
 /// were started with it.
-pub fn probe(program: &Path) -> Result<Python, LoadError> {
+fn probe(program: &Path) -> Result<Python, LoadError> {
     let output = Command::new(program)
         .args(["-I", "-c", PROBE])
         .stdin(Stdio::null())
@@ -141,7 +142,7 @@ pub fn probe(program: &Path) -> Result<Python, LoadError> {
     let minor = version
         .strip_prefix("3.")
         .and_then(|minor| minor.parse::<u32>().ok());
-    if minor.is_none_or(|minor| minor < 10) {
+    if minor.is_none_or(|minor| (3, minor) < OLDEST) {
         let version = version.to_string();
         return Err(LoadError::TooOld {
             program: program.into(),
@@ -153,8 +154,13 @@ pub fn probe(program: &Path) -> Result<Python, LoadError> {
     })
 }
 
-/// Opens libpython, its symbols visible to extension modules.
-pub fn open_python(program: &Path, python: &Python) -> Result<(), LoadError> {
+/// Opens the executable's libpython, its symbols visible to extension modules.
+pub fn open_python(program: &Path) -> Result<(), LoadError> {
+    let known = library_of(program);
+    if known.is_some_and(|library| open(&library, libc::RTLD_NOW | libc::RTLD_GLOBAL).is_ok()) {
+        return Ok(());
+    }
+    let python = probe(program)?;
     let mut reason = String::from("it has none");
     for library in &python.libraries {
         match open(library, libc::RTLD_NOW | libc::RTLD_GLOBAL) {

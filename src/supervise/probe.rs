@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
+use wsgi_config::python_home::{OLDEST, parse_version};
 use wsgi_unix::spawn::{Command, Identity, Step};
 use wsgi_unix::{accounts, pipe, process, socket};
 use wsgi_wire::launch::template::has_key;
@@ -24,9 +25,6 @@ use super::plan::Plan;
 
 /// How long all interpreters together may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The oldest Python that the gateway works with.
-const OLDEST: (u32, u32) = (3, 10);
 
 /// Tells version and flags of the build. Every Python, however old, must understand it.
 const QUESTION: &str =
@@ -252,7 +250,7 @@ impl Question {
             Ok(text) => text,
             Err(source) => return Err(Unfit::Unknown { program, source }),
         };
-        let Some((version, flags)) = parse(&text) else {
+        let Some((version, flags)) = parse_version(&text) else {
             return Err(Unfit::Mute { program });
         };
         if version < OLDEST {
@@ -282,25 +280,4 @@ fn read_answer(pipe: OwnedFd, deadline: Instant) -> io::Result<String> {
         text.push(byte[0]);
     }
     Ok(String::from_utf8_lossy(&text).into_owned())
-}
-
-/// Version and flags of an answer.
-fn parse(answer: &str) -> Option<((u32, u32), &str)> {
-    let (version, flags) = answer.strip_suffix('!')?.split_once(' ')?;
-    let (major, minor) = version.split_once('.')?;
-    Some(((major.parse().ok()?, minor.parse().ok()?), flags))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse;
-
-    #[test]
-    fn an_answer_is_taken_whole_or_not_at_all() {
-        assert_eq!(parse("3.13 t!"), Some(((3, 13), "t")));
-        assert_eq!(parse("2.7 !"), Some(((2, 7), "")));
-        for answer in ["", "3.11", "3.11 ", "3.11!", "x.1 !", "3.11 \n"] {
-            assert_eq!(parse(answer), None, "{answer}");
-        }
-    }
 }

@@ -271,3 +271,22 @@ fn an_old_python_says_so_in_the_log_when_a_server_starts_with_it() {
     std::fs::set_permissions(program, executable).expect("the file is ours");
     server.wait_for_log("mod_wsgi_rs needs 3.10 or later");
 }
+
+#[test]
+fn a_python_that_cannot_be_embedded_fails_its_requests_and_nothing_else() {
+    if only_ours("one Python is linked into it") {
+        return;
+    }
+    let mut server = Server::builder(Mode::Embedded)
+        .file("broken/bin/python", "#!/bin/sh\nexit 3\n")
+        .file("htdocs/page.txt", "a page")
+        .directive("WSGIPythonHome @ROOT@/broken")
+        .app("/app", "hello")
+        .start();
+    server.expect_log("Python cannot be started in Apache's own process");
+    server.allow_log("Python could not be started in this process; an earlier line says why");
+    assert_eq!(server.get("/app").status(), 500);
+    server.wait_for_log("broken/bin/python");
+    assert_eq!(server.get("/app").status(), 500);
+    assert_eq!(server.text("/page.txt"), "a page");
+}
