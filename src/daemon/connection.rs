@@ -23,6 +23,8 @@ pub struct Connection {
     pub reused: bool,
     /// Whether anything came over it; until then it may wait in a queue that nobody serves.
     pub answered: bool,
+    /// How long the daemon may be silent; `None`: any time.
+    pub silence: Option<Duration>,
 }
 
 /// Until when a request waits to be taken.
@@ -109,15 +111,16 @@ impl Group {
                 source,
             },
         })?;
-        let connection = Connection {
+        let mut connection = Connection {
             fd,
             peer: None,
             reused: false,
             answered: false,
+            silence: None,
         };
         self.set_buffers(&connection)?;
         let first_wait = self.connect_timeout.min(self.socket_timeout);
-        self.set_patience(&connection, patience.bounded(first_wait))?;
+        self.set_patience(&mut connection, patience.bounded(first_wait))?;
         Ok((connection, queued))
     }
 
@@ -182,20 +185,19 @@ impl Group {
             })
     }
 
-    /// Sets how long the daemon may be silent from now on.
+    /// Sets how long the daemon may be silent from now on, and may take nothing.
     pub(super) fn set_patience(
         &self,
-        connection: &Connection,
+        connection: &mut Connection,
         timeout: Duration,
     ) -> Result<(), DaemonError> {
-        let fd = connection.as_fd();
-        socket::set_receive_timeout(fd, Some(timeout))
-            .and_then(|()| socket::set_send_timeout(fd, Some(timeout)))
-            .map_err(|source| DaemonError::Socket {
-                group: self.display_name(),
-                pid: 0,
-                source,
-            })
+        connection.silence = Some(timeout).filter(|timeout| !timeout.is_zero());
+        let set = socket::set_send_timeout(connection.as_fd(), Some(timeout));
+        set.map_err(|source| DaemonError::Socket {
+            group: self.display_name(),
+            pid: 0,
+            source,
+        })
     }
 
     /// Whether no process of the group serves: none has started, or all have died.

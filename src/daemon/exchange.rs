@@ -141,7 +141,7 @@ impl<'x> Exchange<'x> {
         loop {
             let step = match frames.next(&connection, wait) {
                 Ok(step) => step,
-                Err(error) => match self.wait_on(error, &connection) {
+                Err(error) => match self.wait_on(error, &mut connection) {
                     Ok(()) => continue,
                     Err(outcome) => return outcome,
                 },
@@ -151,7 +151,7 @@ impl<'x> Exchange<'x> {
                 self.is_taken();
                 if let Err(error) = self
                     .group
-                    .set_patience(&connection, self.group.socket_timeout)
+                    .set_patience(&mut connection, self.group.socket_timeout)
                 {
                     return Outcome::Failed(error);
                 }
@@ -204,7 +204,7 @@ impl<'x> Exchange<'x> {
         };
         let delay = self.group.relay.flush_delay;
         let rest = delay.saturating_sub(flushed.elapsed());
-        Ok(!rest.is_zero() && socket::wait_readable(connection.as_fd(), rest)?)
+        Ok(!rest.is_zero() && socket::wait_readable(connection.as_fd(), Some(rest))?)
     }
 
     /// A thread has the request. Where the queue is counted a daemon says so at once, by its first
@@ -224,7 +224,7 @@ impl<'x> Exchange<'x> {
 
     /// A queue may be long, so silence before the first message means nothing while a process of
     /// the group serves: the rest of socket-timeout is waited. While none does, nobody will come.
-    fn wait_on(&mut self, error: FrameError, connection: &Connection) -> Result<(), Outcome> {
+    fn wait_on(&mut self, error: FrameError, connection: &mut Connection) -> Result<(), Outcome> {
         let group = self.group;
         if !error.is_timeout() || connection.answered {
             return Err(self.lost(error, connection.reused));

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -39,6 +39,12 @@ pub enum FrameError {
     Protocol(WireError),
 }
 
+impl From<io::Error> for FrameError {
+    fn from(error: io::Error) -> Self {
+        FrameError::Socket(error)
+    }
+}
+
 impl From<WireError> for FrameError {
     fn from(error: WireError) -> Self {
         FrameError::Protocol(error)
@@ -48,8 +54,7 @@ impl From<WireError> for FrameError {
 impl FrameError {
     /// Whether the daemon was silent for as long as it may be.
     pub fn is_timeout(&self) -> bool {
-        use io::ErrorKind::{TimedOut, WouldBlock};
-        matches!(self, FrameError::Socket(error) if matches!(error.kind(), TimedOut | WouldBlock))
+        matches!(self, FrameError::Socket(error) if error.kind() == ErrorKind::TimedOut)
     }
 }
 
@@ -208,7 +213,8 @@ impl Frames {
         }
     }
 
-    /// Reads once; `false` if nothing is there and we may not wait.
+    /// Reads once; `false` if nothing is there and we may not wait. Who may waits by poll: in a receive
+    /// the thread would also be woken when the daemon takes the request's head.
     fn fill(&mut self, connection: &Connection, wait: Wait) -> Result<bool, FrameError> {
         if self.start == self.end {
             let was_full = self.end == self.buffer.len();
@@ -220,9 +226,11 @@ impl Frames {
         } else if self.end == self.buffer.len() {
             self.make_room(self.buffer.len());
         }
-        let waits = matches!(wait, Wait::Yes);
+        if wait == Wait::Yes && !socket::wait_readable(connection.as_fd(), connection.silence)? {
+            return Err(FrameError::Socket(ErrorKind::TimedOut.into()));
+        }
         let room = &mut self.buffer[self.end..];
-        match socket::receive_with_descriptor(connection.as_fd(), room, wait) {
+        match socket::receive_with_descriptor(connection.as_fd(), room, Wait::No) {
             Ok((0, _)) => Err(FrameError::End),
             Ok((count, descriptor)) => {
                 self.end += count;
@@ -230,7 +238,7 @@ impl Frames {
                 self.check_descriptors()?;
                 Ok(true)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !waits => Ok(false),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(FrameError::Socket(error)),
         }
     }

@@ -270,7 +270,7 @@ fn read_answer(pipe: OwnedFd, deadline: Instant) -> io::Result<String> {
     let mut byte = [0];
     while text.len() as u64 <= LONGEST_ANSWER && text.last() != Some(&b'!') {
         let left = deadline.saturating_duration_since(Instant::now());
-        if !socket::wait_readable(file.as_fd(), left)? {
+        if !socket::wait_readable(file.as_fd(), Some(left))? {
             let late = "it did not answer within some seconds";
             return Err(io::Error::new(ErrorKind::TimedOut, late));
         }

@@ -80,7 +80,7 @@ fn give_to(path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
 
 /// Connects to the socket at `path`, waiting at most `timeout` for room in its queue.
 ///
-/// The result blocks and closes on exec. A queue that stays full is [`ErrorKind::TimedOut`]; no
+/// The result blocks, its send time-out being what was left, and closes on exec. A queue that stays full is [`ErrorKind::TimedOut`]; no
 /// listener ([`ErrorKind::ConnectionRefused`]) and no file ([`ErrorKind::NotFound`]) fail at once.
 pub fn connect(path: &Path, timeout: Duration) -> io::Result<OwnedFd> {
     let (address, length) = address_of(path)?;
@@ -98,7 +98,6 @@ pub fn connect(path: &Path, timeout: Duration) -> io::Result<OwnedFd> {
         check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) })
     })
     .map_err(timed_out)?;
-    set_send_timeout(borrowed, None)?;
     Ok(socket)
 }
 
@@ -457,25 +456,29 @@ pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Waits until there is something to read, or an end, for at most `timeout` (rounded up to
-/// milliseconds); whether there is.
-pub fn wait_readable(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
-    let deadline = Instant::now() + timeout;
+/// milliseconds; `None`: any time); whether there is.
+///
+/// Who waits on a connection that it has sent to waits so, and not in a receive: a peer that takes what
+/// was sent makes room for more, and the kernel tells that to everybody who sleeps in a receive, but of
+/// those who poll only to who has asked for it.
+pub fn wait_readable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
+    let begun = Instant::now();
+    let mut left = timeout;
     let ready = uninterrupted(|| {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let milliseconds = left.as_micros().div_ceil(1000);
+        let milliseconds = left.map_or(-1, |left| {
+            c_int::try_from(left.as_micros().div_ceil(1000)).unwrap_or(c_int::MAX)
+        });
         let mut entry = libc::pollfd {
             fd: fd.as_raw_fd(),
             events: libc::POLLIN,
             revents: 0,
         };
         // SAFETY: one entry, which lives for the call.
-        check(unsafe {
-            libc::poll(
-                &raw mut entry,
-                1,
-                c_int::try_from(milliseconds).unwrap_or(c_int::MAX),
-            )
-        })
+        let ready = check(unsafe { libc::poll(&raw mut entry, 1, milliseconds) });
+        if ready.is_err() {
+            left = timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
+        }
+        ready
     })?;
     Ok(ready > 0)
 }

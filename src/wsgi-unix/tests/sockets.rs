@@ -5,7 +5,7 @@ use std::io::{ErrorKind, IoSlice, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wsgi_unix::socket::{self, Wait};
 use wsgi_unix::{accounts, memory, process};
@@ -117,6 +117,53 @@ fn a_full_queue_times_out_and_a_missing_listener_is_refused_at_once() {
     drop(listener);
     let refused = socket::connect(Path::new(&path), Duration::from_secs(5)).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+}
+
+/// State and voluntary context switches of this process's thread of that name, once it sleeps.
+fn asleep(name: &str) -> String {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        assert!(Instant::now() < deadline, "{name} does not sleep");
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        let statuses =
+            tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
+        let mut named = statuses.filter(|status| status.starts_with(&format!("Name:\t{name}\n")));
+        let status = named.next().unwrap_or_default();
+        if status.contains("State:\tS") {
+            let switches = status
+                .lines()
+                .find(|line| line.starts_with("voluntary_ctxt_switches"));
+            return switches.unwrap().to_owned();
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn who_waits_for_an_answer_sleeps_on_when_its_question_is_taken() {
+    let (asks, answers) = socket::pair().unwrap();
+    socket::send_all(asks.as_fd(), &mut [IoSlice::new(&[b'q'; 1000])]).unwrap();
+    std::thread::scope(|scope| {
+        let waits = || socket::wait_readable(asks.as_fd(), Some(Duration::from_secs(30)));
+        let thread = std::thread::Builder::new().name("waits".to_owned());
+        let thread = thread.spawn_scoped(scope, waits).unwrap();
+        let before = asleep("waits");
+        let mut question = [0; 1000];
+        assert_eq!(
+            socket::receive(answers.as_fd(), &mut question, Wait::No).unwrap(),
+            1000
+        );
+        // A thread in a receive would have been woken by that, and would sleep again by now.
+        assert_eq!(asleep("waits"), before);
+        socket::send_all(answers.as_fd(), &mut [IoSlice::new(b"a")]).unwrap();
+        assert!(thread.join().unwrap().unwrap());
+    });
+    assert!(!socket::wait_readable(answers.as_fd(), Some(Duration::from_millis(5))).unwrap());
+    drop(asks);
+    assert!(
+        socket::wait_readable(answers.as_fd(), None).unwrap(),
+        "an end can be read"
+    );
 }
 
 #[test]

@@ -240,6 +240,13 @@ impl Connection {
         Ok(())
     }
 
+    /// Waits for the child, at first or after something was sent to it: in a receive the thread would
+    /// also be woken when the child takes that.
+    pub(super) fn wait_readable(&self) -> Result<(), ConnectionError> {
+        let waited = socket::wait_readable(self.as_fd(), None);
+        waited.map(drop).map_err(failed("read from"))
+    }
+
     /// Fills `buffer` from the connection.
     pub(super) fn receive_exactly(&self, buffer: &mut [u8]) -> Result<(), ConnectionError> {
         let mut filled = 0;

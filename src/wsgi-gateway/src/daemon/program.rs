@@ -63,7 +63,7 @@ fn attend(monitor: &OwnedFd, restart: Option<Instant>, patience: Duration) {
             );
             return end(Some(libc::SIGUSR1), REPLACED_STATUS, patience);
         }
-        match socket::wait_readable(monitor.as_fd(), left.min(DAY)) {
+        match socket::wait_readable(monitor.as_fd(), Some(left.min(DAY))) {
             Ok(false) => {}
             // The kernel has sent the signal that ends the program: see the monitor's spawning.
             Ok(true) | Err(_) => return end(None, FAILED, patience),

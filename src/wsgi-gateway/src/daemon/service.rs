@@ -354,7 +354,7 @@ impl Service {
     /// Whether somebody waits in the listener's queue.
     pub(super) fn somebody_waits(&self) -> bool {
         // A queue that cannot be looked at is as good as empty.
-        socket::wait_readable(self.listener.as_fd(), Duration::ZERO).unwrap_or(false)
+        socket::wait_readable(self.listener.as_fd(), Some(Duration::ZERO)).unwrap_or(false)
     }
 
     /// Notes that a request starts or ends; the first one starts the clock of `inactivity-timeout`.

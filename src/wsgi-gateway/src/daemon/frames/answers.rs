@@ -25,6 +25,7 @@ pub(super) fn receive_answer(
     buffer: &mut [u8],
 ) -> Result<Answer, ConnectionError> {
     let mut bytes = [0; HEADER_BYTES];
+    connection.wait_readable()?;
     let received = connection.receive_into([&mut bytes, buffer])?;
     if received < HEADER_BYTES {
         connection.receive_exactly(&mut bytes[received..])?;
