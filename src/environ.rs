@@ -10,6 +10,7 @@ use wsgi_config::proxy::Resolved;
 use wsgi_wire::head::{HeadBuilder, Target, flag};
 
 use crate::httpd::request::Request;
+use crate::httpd::server;
 use crate::proxy;
 use crate::selection::{Selection, script_and_path};
 
@@ -321,7 +322,7 @@ fn add_script(head: &mut HeadBuilder, request: Request<'_>, selection: &Selectio
     );
     head.latin1(
         b"mod_wsgi.server_pid",
-        Decimal::new(std::process::id().into()).bytes(),
+        Decimal::new(server::child_pid().into()).bytes(),
     );
 }
 
