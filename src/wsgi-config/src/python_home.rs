@@ -18,9 +18,9 @@ const LIBRARIES: [&str; 2] = ["lib64", "lib"];
 const LANDMARKS: [&str; 2] = ["os.py", "encodings/__init__.py"];
 
 /// The library of the Python that `program` leads to, found where CPython's own `make install`,
-/// distributions and environments put it, which saves a child the 10 ms of asking. `None` if anything about it is unusual: another
-/// name (as that of a build for free threads), another version than one that works, an environment made
-/// from somewhere else, a part that is missing.
+/// distributions and environments put it, which saves a child the 10 ms of asking. `None` if anything
+/// about it is unusual: another name (as that of a build for free threads), a version that does not work,
+/// an environment made from somewhere else, a part that is missing.
 pub fn library_of(program: &Path) -> Option<PathBuf> {
     let executable = program.canonicalize().ok()?;
     let version = executable.file_name()?.to_str()?;
@@ -50,10 +50,11 @@ pub fn library_of(program: &Path) -> Option<PathBuf> {
 /// its file says so.
 fn environment_of(program: &Path) -> Option<Option<PathBuf>> {
     let bin = program.parent()?;
-    let mut beside = [Some(bin), bin.parent()].into_iter().flatten();
-    let file =
-        beside.find_map(|directory| fs::read_to_string(directory.join("pyvenv.cfg")).ok())?;
-    let home = file.lines().find_map(|line| {
+    let beside = [Some(bin), bin.parent()].into_iter().flatten();
+    let mut files = beside.map(|directory| directory.join("pyvenv.cfg"));
+    // One that cannot be read says nothing, which is unusual.
+    let text = fs::read_to_string(files.find(|file| file.exists())?).unwrap_or_default();
+    let home = text.lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;
         key.trim()
             .eq_ignore_ascii_case("home")
@@ -150,6 +151,8 @@ mod tests {
             venv.write("pyvenv.cfg", elsewhere);
             assert_eq!(venv.found(), None, "{elsewhere}");
         }
+        fs::write(venv.path("pyvenv.cfg"), b"home = \xff\n").expect("ours");
+        assert_eq!(venv.found(), None, "bytes that are no text");
     }
 
     #[test]
