@@ -51,6 +51,17 @@ impl Process {
             .is_some_and(|name| name.as_bytes().starts_with(b"python"))
     }
 
+    /// The inodes of the sockets it holds; none when the process is gone.
+    pub fn sockets(&self) -> Vec<String> {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.pid));
+        let links = open.into_iter().flatten().flatten().filter_map(|entry| {
+            let link = fs::read_link(entry.path()).ok()?;
+            let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+            Some(inode.to_owned())
+        });
+        links.collect()
+    }
+
     /// The file's content under /proc/<pid>; empty when the process is gone.
     pub fn read(&self, name: &str) -> String {
         let bytes = fs::read(format!("/proc/{}/{name}", self.pid)).unwrap_or_default();

@@ -23,6 +23,9 @@ use crate::wait;
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// How long connections may take to end before a stop; some tests stop with open ones.
 const SETTLE_LIMIT: Duration = Duration::from_millis(200);
+/// How long old children may listen after a graceful restart. One of prefork that runs a request does so
+/// until that is over, but takes no connection.
+const HANDOVER_LIMIT: Duration = Duration::from_secs(2);
 const STARTED: &str = "resuming normal operations";
 
 /// A running server.
@@ -201,10 +204,18 @@ impl Server {
         self.httpd.id()
     }
 
-    /// Restarts gracefully and waits until the new generation is up.
+    /// Restarts gracefully and waits until the new generation is up and takes all connections: the old
+    /// children are told by a message each, and take some until they have read it.
     #[track_caller]
     pub fn graceful(&self) {
+        let old = self.children();
         self.restart(libc::SIGUSR1);
+        let listeners = listeners(self.port);
+        let listens = |child: &Process| {
+            let sockets = child.sockets();
+            sockets.iter().any(|socket| listeners.contains(socket))
+        };
+        wait::within(HANDOVER_LIMIT, || (!old.iter().any(listens)).then_some(()));
     }
 
     /// Restarts at once and waits until the new generation is up.
@@ -320,17 +331,38 @@ pub fn free_port() -> io::Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-/// How many of a server's connections are still held by a process, as /proc/net/tcp tells.
+/// How many of a server's connections are still held by a process.
 fn connections(port: u16) -> usize {
+    let held = |(listens, inode): &(bool, String)| !listens && inode != "0";
+    sockets_at(port)
+        .iter()
+        .filter(|socket| held(socket))
+        .count()
+}
+
+/// The inodes of the sockets that listen there.
+fn listeners(port: u16) -> Vec<String> {
+    let sockets = sockets_at(port).into_iter();
+    sockets
+        .filter_map(|(listens, inode)| listens.then_some(inode))
+        .collect()
+}
+
+/// The sockets of a local port as /proc/net/tcp tells: whether it listens, and its inode, which is 0 when
+/// nobody holds it any more.
+fn sockets_at(port: u16) -> Vec<(bool, String)> {
     let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let local = format!(":{port:04X}");
-    let held = |line: &&str| {
+    let socket = |line: &str| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        // Local address, state (0A: it listens) and inode (0: nobody holds it any more).
-        matches!(fields[..], [_, address, _, state, _, _, _, _, _, inode, ..]
-            if address.ends_with(&local) && state != "0A" && inode != "0")
+        match fields[..] {
+            [_, address, _, state, _, _, _, _, _, inode, ..] if address.ends_with(&local) => {
+                Some((state == "0A", inode.to_owned()))
+            }
+            _ => None,
+        }
     };
-    table.lines().filter(held).count()
+    table.lines().filter_map(socket).collect()
 }
 
 /// Whether anybody listens there.
