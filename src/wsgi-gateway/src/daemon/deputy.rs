@@ -81,7 +81,9 @@ pub(super) fn serve(service: &Service, orders: &Receiver<Order>, wait: &Mutex<Op
                     let done = interrupt(service, &exchange, number, interpreter);
                     elsewhere = done == Interruption::Elsewhere;
                 }
-                exchange.cut_wait(number);
+                if elsewhere {
+                    exchange.cut_wait(number);
+                }
             }
             Order::Stacks(answer) => {
                 for interpreter in service.host.interpreters() {
@@ -110,6 +112,10 @@ fn interrupt(
     // Before anything is done to the thread: this is Python code, in which others get the GIL.
     let stacks = stacks::of_interpreter(python, interpreter);
     let done = running.interrupt(python, interpreter, number);
+    // With the GIL still held: once it is free, an interrupted thread may be about to send its answer.
+    if done != Interruption::Elsewhere {
+        exchange.cut_wait(number);
+    }
     let title = running.title().unwrap_or_default();
     let thread = running.thread();
     let mut text = match done {
